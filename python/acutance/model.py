@@ -1,0 +1,277 @@
+"""A model is one ONNX file that says itself what the runtime must know."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pydantic
+
+from .errors import ModelError
+from .geometry import Frame, robust_range
+
+FORMAT = 1
+KEY = "acutance"
+"""Key of the JSON value in ``metadata_props``."""
+
+HOW_TO_MAKE_ONE = "make one with `acutance export CHECKPOINT`, which writes the metadata"
+
+
+class _Strict(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+class Input(_Strict):
+    """One input of the graph: tensor ``name`` ``[N, channels, h, w]`` with its role and pixel-unshuffle factor."""
+
+    name: str
+    role: Literal["lr", "lr_previous", "previous", "state", "guide"]
+    channels: int = pydantic.Field(gt=0)
+    unshuffle: int = pydantic.Field(default=1, ge=1)
+
+
+class Output(_Strict):
+    """One output of the graph: tensor ``name`` ``[N, channels, h, w]``."""
+
+    name: str
+    role: Literal["residual", "state", "q05", "q95"]
+    channels: int = pydantic.Field(gt=0)
+
+
+class Fixed(_Strict):
+    """Real values ``[low, high]`` map to ``[0, 1]``, always the same."""
+
+    kind: Literal["fixed"] = "fixed"
+    unit: str
+    low: float
+    high: float
+
+
+class Percentile(_Strict):
+    """The percentiles ``low`` and ``high`` of the whole series map to 0 and 1."""
+
+    kind: Literal["percentile"] = "percentile"
+    low: float = 0.1
+    high: float = 99.9
+
+
+class DataSource(_Strict):
+    source: str
+    licence: str
+    subjects: int = pydantic.Field(ge=1)
+
+
+class Training(_Strict):
+    data: tuple[DataSource, ...] = ()
+    recipe: str = ""
+    commit: str = ""
+    degradation: str = ""
+
+
+class Scores(_Strict):
+    """Scores by the protocol of that number; ``rows`` are what ``evaluate`` printed."""
+
+    protocol: int = 1
+    split: Literal["train", "val", "test"] = "test"
+    rows: tuple[dict[str, Any], ...] = ()
+
+
+class Metadata(_Strict):
+    """What the runtime must know of a model. Field by field as in ``docs/model-file.md``."""
+
+    format: Literal[1] = FORMAT
+    name: str = pydantic.Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    version: str
+    scale: Literal[2, 3, 4]
+    network: str
+    frames: int = 1
+    inputs: tuple[Input, ...]
+    outputs: tuple[Output, ...]
+    halo: int | None = pydantic.Field(default=None, ge=0)
+    multiple_of: int = pydantic.Field(default=1, ge=1)
+    modalities: tuple[str, ...]
+    base: Literal["cubic", "lanczos4"]
+    guard: Literal["box", "none"]
+    precision: Literal["fp32", "fp16", "int8-trt", "int8-cpu"]
+    mapping: Annotated[Fixed | Percentile, pydantic.Field(discriminator="kind")]
+    spacing_mm: tuple[float, float] | None = None
+    training: Training = Training()
+    scores: Scores = Scores()
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> Metadata:
+        if [i.role for i in self.inputs].count("lr") != 1:
+            raise ValueError("exactly one input must have the role 'lr'")
+        residual = [o for o in self.outputs if o.role == "residual"]
+        if len(residual) != 1 or residual[0].channels != self.scale**2:
+            raise ValueError(f"exactly one output must have the role 'residual', with {self.scale**2} channels")
+        if self.mapping.low >= self.mapping.high:
+            raise ValueError("mapping.low must be below mapping.high")
+        return self
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """One model file, checked.
+
+    Attributes
+    ----------
+    path : Path
+    meta : Metadata
+    sha256 : str
+        Of the file's bytes, in hex.
+    data : bytes
+        The ONNX file.
+    """
+
+    path: Path
+    meta: Metadata
+    sha256: str
+    data: bytes = dataclasses.field(repr=False)
+
+    def range_of(self, frame: Frame) -> tuple[float, float, str]:
+        """Return the real values that map to 0 and 1 for ``frame``, and where they come from (``Derivation.range_from``)."""
+        mapping = self.meta.mapping
+        if isinstance(mapping, Fixed):
+            return mapping.low, mapping.high, "model"
+        if frame.value_range is not None:
+            return (*frame.value_range, "series")
+        return (*robust_range([frame], mapping.low, mapping.high), "picture")
+
+    def unfit(self, frame: Frame) -> str | None:
+        """Say in one line why ``frame`` is outside what the model was trained for, or return None."""
+        meta = self.meta
+        if frame.modality not in meta.modalities:
+            return f"{meta.name} was trained for {', '.join(meta.modalities)}, not for {frame.modality}"
+        if frame.spacing is not None and meta.spacing_mm is not None:
+            low, high = meta.spacing_mm
+            if not all(low <= x <= high for x in frame.spacing):
+                got = " x ".join(f"{x:.3g}" for x in frame.spacing)
+                return f"{meta.name} was trained for pixels of {low:g} to {high:g} mm, not for {got} mm"
+        return None
+
+
+def affine(frame: Frame, low: float, high: float) -> tuple[float, float]:
+    """Return gain and bias with ``gain * stored + bias`` the value that a network sees.
+
+    Real values ``low`` and ``high`` map to 0 and 1, or to 1 and 0 for MONOCHROME1 pictures, so that a network always sees
+    bright as large. A range that is empty or not finite gives ``(0.0, 0.0)``: there is nothing to enhance but the base.
+    """
+    width = high - low
+    if not np.isfinite(width) or width <= 0:
+        return 0.0, 0.0
+    gain = frame.slope / width
+    bias = (frame.intercept - low) / width
+    return (-gain, 1.0 - bias) if frame.inverted else (gain, bias)
+
+
+def parse(text: str, path: str | os.PathLike[str] | None = None) -> Metadata:
+    """Check the JSON text of a model's metadata.
+
+    Raises
+    ------
+    ModelError
+        The text is no JSON, or a field is missing, unknown or wrong; the message names the first such field.
+    """
+    try:
+        return Metadata.model_validate(json.loads(text))
+    except json.JSONDecodeError as e:
+        raise ModelError(f"its '{KEY}' metadata is no JSON ({e}); {HOW_TO_MAKE_ONE}", path) from None
+    except pydantic.ValidationError as e:
+        first = e.errors()[0]
+        where = ".".join(str(x) for x in first["loc"]) or "metadata"
+        raise ModelError(f"its '{KEY}' metadata is wrong at {where}: {first['msg']}; {HOW_TO_MAKE_ONE}", path) from None
+
+
+@functools.lru_cache(maxsize=32)
+def _load(path: Path, _stamp: tuple[int, int]) -> Model:
+    import onnxruntime as ort  # slow to import, and only here and in its backend
+
+    data = path.read_bytes()
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    try:
+        session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as e:
+        reason = str(e).strip().splitlines()[0] if str(e).strip() else type(e).__name__
+        raise ModelError(f"is not an ONNX model that can be loaded ({reason})", path) from None
+    text = session.get_modelmeta().custom_metadata_map.get(KEY)
+    if text is None:
+        raise ModelError(
+            f"has no '{KEY}' metadata, so its scale, range and halo are not known; {HOW_TO_MAKE_ONE}", path
+        )
+    meta = parse(text, path)
+    _check_graph(meta, session, path)
+    return Model(path, meta, hashlib.sha256(data).hexdigest(), data)
+
+
+def _check_graph(meta: Metadata, session: Any, path: Path) -> None:
+    """Refuse metadata that does not describe the graph it stands in."""
+    for kind, said, found in (
+        ("input", meta.inputs, session.get_inputs()),
+        ("output", meta.outputs, session.get_outputs()),
+    ):
+        graph = {x.name: x.shape for x in found}
+        if sorted(graph) != sorted(x.name for x in said):
+            raise ModelError(
+                f"metadata names the {kind}s {[x.name for x in said]}, the graph has {sorted(graph)}", path
+            )
+        for x in said:
+            channels = x.channels * x.unshuffle**2 if isinstance(x, Input) else x.channels
+            shape = graph[x.name]
+            if len(shape) != 4 or shape[1] != channels:
+                raise ModelError(f"{kind} '{x.name}' has shape {shape}; metadata wants [N, {channels}, h, w]", path)
+
+
+def load(name: str | os.PathLike[str]) -> Model:
+    """Load and check a model by name (see :func:`names`) or by path.
+
+    Raises
+    ------
+    ModelError
+        There is no such model, the file cannot be loaded, it has no metadata, or they do not fit its graph.
+    """
+    path = Path(name)
+    if path.suffix != ".onnx":
+        known = _shipped()
+        if os.fspath(name) not in known:
+            listed = ", ".join(sorted(known)) or "none"
+            raise ModelError(f"no model is named '{name}'; shipped are: {listed}; a file must end in .onnx")
+        path = known[os.fspath(name)]
+    try:
+        stat = path.stat()
+    except OSError as e:
+        raise ModelError(f"cannot be read ({e.strerror})", path) from None
+    return _load(path, (stat.st_mtime_ns, stat.st_size))
+
+
+def _shipped() -> dict[str, Path]:
+    folder = Path(__file__).parent / "models"
+    return {p.stem: p for p in sorted(folder.glob("*.onnx"))}
+
+
+def names() -> list[str]:
+    """Return the names of the models that come with the package."""
+    return list(_shipped())
+
+
+def choose(modality: str, scale: int = 2, spacing: Sequence[float] | None = None) -> Model | None:
+    """Return the shipped default model for a modality and scale, or None when there is none.
+
+    A default is named ``<something>-rt-x<scale>``; variants carry a further suffix and are taken by name only.
+    """
+    for name, path in _shipped().items():
+        if not name.endswith(f"-rt-x{scale}"):
+            continue
+        model = load(path)
+        if modality in model.meta.modalities:
+            return model
+    return None
