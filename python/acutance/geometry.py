@@ -60,8 +60,8 @@ class Derivation:
     scale : int
     base, guard, stitch : str
         Filter of the base, ``"box"`` or ``"none"``, ``"exact"`` or ``"feather"``.
-    overlap : int
-        Feather overlap in input pixels; 0 with ``stitch="exact"``, whose tiles do not change the picture.
+    tile, overlap : int
+        Side and overlap of feathered tiles in input pixels; 0 with ``stitch="exact"``, whose tiles change no pixel.
     low, high : float
         Real values mapped to 0 and 1.
     range_from : str
@@ -83,6 +83,7 @@ class Derivation:
     base: str
     guard: str
     stitch: str = "exact"
+    tile: int = 0
     overlap: int = 0
     low: float = 0.0
     high: float = 1.0
@@ -178,11 +179,11 @@ class Frame:
         return (0, 2**bits - 1)
 
     def missing(self) -> NDArray[np.bool_] | None:
-        """Return ``[rows, cols]`` of bool, True at padding, masked and non-finite samples, or None if there are none."""
-        found = None if self.mask is None else self.mask.astype(bool)
+        """Return ``[rows, cols]`` of bool, True at padding, masked and non-finite samples; None if there are none."""
+        found: NDArray[np.bool_] | None = None if self.mask is None else self.mask.astype(bool)
         if self.padding is not None and self.pixels.ndim == 2:
             low, high = self.padding
-            pad = (self.pixels >= low) & (self.pixels <= high)
+            pad: NDArray[np.bool_] = np.asarray((self.pixels >= low) & (self.pixels <= high))
             found = pad if found is None else found | pad
         if self.pixels.dtype.kind == "f":
             bad = ~np.isfinite(self.pixels)

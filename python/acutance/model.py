@@ -17,7 +17,6 @@ import pydantic
 from .errors import ModelError
 from .geometry import Frame, robust_range
 
-FORMAT = 1
 KEY = "acutance"
 """Key of the JSON value in ``metadata_props``."""
 
@@ -86,7 +85,7 @@ class Scores(_Strict):
 class Metadata(_Strict):
     """What the runtime must know of a model. Field by field as in ``docs/model-file.md``."""
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     name: str = pydantic.Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
     version: str
     scale: Literal[2, 3, 4]
@@ -137,7 +136,7 @@ class Model:
     data: bytes = dataclasses.field(repr=False)
 
     def range_of(self, frame: Frame) -> tuple[float, float, str]:
-        """Return the real values that map to 0 and 1 for ``frame``, and where they come from (``Derivation.range_from``)."""
+        """Return the real values that map to 0 and 1 for ``frame``, and where they come from (``range_from``)."""
         mapping = self.meta.mapping
         if isinstance(mapping, Fixed):
             return mapping.low, mapping.high, "model"
@@ -161,8 +160,8 @@ class Model:
 def affine(frame: Frame, low: float, high: float) -> tuple[float, float]:
     """Return gain and bias with ``gain * stored + bias`` the value that a network sees.
 
-    Real values ``low`` and ``high`` map to 0 and 1, or to 1 and 0 for MONOCHROME1 pictures, so that a network always sees
-    bright as large. A range that is empty or not finite gives ``(0.0, 0.0)``: there is nothing to enhance but the base.
+    Real values ``low`` and ``high`` map to 0 and 1, or to 1 and 0 for MONOCHROME1 pictures, so that a network always
+    sees bright as large. An empty or non-finite range gives ``(0.0, 0.0)``: there is nothing to enhance but the base.
     """
     width = high - low
     if not np.isfinite(width) or width <= 0:

@@ -1,9 +1,9 @@
 """How a picture is cut into tiles of one fixed size: integers and nothing else.
 
-Along each axis tile ``i`` starts at ``min(i * step, max(size - core, 0)) - halo``, so the last tile is shifted inward
-instead of shrunk, and what lies beyond the picture's edge is mirrored (``numpy.pad(mode="symmetric")``). An output
-pixel of input pixel ``r`` belongs to tile ``r // step``. With ``overlap`` 0 (exact stitching) that is its only tile; with
-more (feather) the first ``overlap`` input pixels of a tile after the first are blended with the tile before.
+Along each axis tile ``i`` starts at ``min(i * step, max(size - core, 0)) - halo``: the last tile is shifted inward
+instead of shrunk, and what lies beyond the picture's edge is mirrored (``numpy.pad(mode="symmetric")``). The output of
+input pixel ``r`` belongs to tile ``min(r // step, count - 1)``. With ``overlap`` 0 (exact stitching) that is its only
+tile; with more (feather) the first ``overlap`` input pixels of a tile after the first are blended with the tile before.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Axis:
         return min(i * self.step, max(self.size - self.core, 0)) - self.halo
 
     def owned(self, i: int) -> tuple[int, int]:
-        """Return the half-open range of picture pixels that lie in tile ``i`` alone or in its blend with the one before."""
+        """Return the half-open range of picture pixels of tile ``i``, its blend with the tile before included."""
         return i * self.step, self.size if i == self.count - 1 else (i + 1) * self.step
 
 

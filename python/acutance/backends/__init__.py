@@ -1,0 +1,160 @@
+"""What runs a model: one protocol, found by name.
+
+``onnxruntime`` is built in. Others (``tensorrt``, ``torch``) announce themselves under the entry point group
+``acutance.backends`` as a callable ``(model, threads) -> Backend``.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import importlib.metadata
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import ops, tiling
+from ..errors import BackendError, UsageError
+from ..geometry import Array
+from ..model import Metadata, Model
+
+GROUP = "acutance.backends"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Task:
+    """One picture and all that shapes its result.
+
+    Attributes
+    ----------
+    pixels : ndarray
+        ``[rows, cols]`` or ``[rows, cols, 3]``, uint8, int16, uint16 or float32, nothing missing.
+    plan : tiling.Plan
+    gain, bias : float
+        ``gain * stored + bias`` is what the network sees.
+    base : str
+        ``"cubic"`` or ``"lanczos4"``.
+    guard : bool
+        Make every ``s x s`` block average to its input pixel.
+    low, high : float
+        Smallest and largest stored value allowed.
+    mask : ndarray of bool or None
+        ``[rows, cols]``, True where the output is ``padding``.
+    padding : float
+    """
+
+    pixels: Array
+    plan: tiling.Plan
+    gain: float
+    bias: float
+    base: str
+    guard: bool
+    low: float
+    high: float
+    mask: NDArray[np.bool_] | None = None
+    padding: float = 0.0
+
+    def assemble(self, residual: Array | None, threads: int, **streaming: Any) -> tuple[Array, int]:
+        """Turn residual tiles (None: the base alone) into output pixels; see :func:`acutance.ops.assemble`."""
+        return ops.assemble(
+            residual,
+            self.pixels,
+            self.plan,
+            gain=self.gain,
+            base=self.base,
+            guard=self.guard,
+            low=self.low,
+            high=self.high,
+            mask=self.mask,
+            padding=self.padding,
+            threads=threads,
+            **streaming,
+        )
+
+
+class Backend(abc.ABC):
+    """Runs one model on pictures of any size.
+
+    Attributes
+    ----------
+    name : str
+    threads : int
+        0: as many as the process may use.
+    """
+
+    name: str
+    threads: int = 0
+
+    @abc.abstractmethod
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the network once: tensors ``[N, C, h, w]`` by input name to tensors by output name.
+
+        Raises
+        ------
+        BackendError
+        """
+
+    @abc.abstractmethod
+    def tile_for(self, rows: int, cols: int, halo: int) -> tuple[int, int]:
+        """Choose the tile (rows, columns, halo included) that is fastest for a picture of this size."""
+
+    @abc.abstractmethod
+    def enhance(self, task: Task) -> tuple[Array, int]:
+        """Return the output pixels in the dtype of the input, and how many residual samples were NaN or infinite."""
+
+    def close(self) -> None:  # noqa: B027  (most backends hold nothing)
+        """Give back what the backend holds."""
+
+
+def available() -> list[str]:
+    """Return the names of the backends that can be asked for on this machine."""
+    return ["onnxruntime", *sorted(e.name for e in importlib.metadata.entry_points(group=GROUP))]
+
+
+def open_backend(name: str, model: Model, threads: int = 0) -> Backend:
+    """Start a backend for one model.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`available`, or ``"auto"``.
+    model : Model
+    threads : int
+        0: as many as the process may use.
+
+    Raises
+    ------
+    UsageError
+        No backend has that name.
+    BackendError
+        It cannot start.
+    """
+    if name in ("auto", "onnxruntime"):
+        from .onnxruntime import OnnxRuntime
+
+        return OnnxRuntime(model, threads)
+    for entry in importlib.metadata.entry_points(group=GROUP):
+        if entry.name == name:
+            try:
+                start = entry.load()
+            except ImportError as e:
+                raise BackendError(f"backend '{name}' needs a package that is not installed ({e})") from None
+            backend: Backend = start(model, threads)
+            return backend
+    raise UsageError(f"no backend is named '{name}'; there are: auto, {', '.join(available())}")
+
+
+def single_input(meta: Metadata) -> str:
+    """Return the name of the one ``lr`` input.
+
+    Raises
+    ------
+    BackendError
+        The model wants more than the picture itself.
+    """
+    extra = [i.role for i in meta.inputs if i.role != "lr"]
+    if extra:
+        raise BackendError(f"{meta.name} also wants {', '.join(extra)}, which pictures run one by one cannot give it")
+    return meta.inputs[0].name
