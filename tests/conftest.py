@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 
@@ -16,3 +21,74 @@ def data_dir() -> Path:
     if not (folder / "MANIFEST.csv").is_file():
         pytest.skip("no ACUTANCE_DATA")
     return folder
+
+
+MakeModel = Callable[..., Path]
+
+
+@pytest.fixture
+def make_model(tmp_path: Path) -> MakeModel:
+    """Return a function that writes a small convolutional model with metadata and gives its path.
+
+    ``depth`` convolutions 3x3 (so the receptive radius is ``depth``) of fixed random weights, the last times ``gain``.
+    ``changes`` replace fields of the metadata; ``metadata`` replaces its whole text, or leaves it out when None.
+    """
+    onnx = pytest.importorskip("onnx")
+    helper, tensors = onnx.helper, onnx.numpy_helper
+
+    def make(
+        name: str = "tiny-x2",
+        *,
+        scale: int = 2,
+        depth: int = 2,
+        gain: float = 0.05,
+        poison: float | None = None,
+        metadata: str | None = "",
+        **changes: Any,
+    ) -> Path:
+        rng = np.random.default_rng(7)
+        widths = [1] + [4] * (depth - 1) + [scale * scale]
+        nodes, weights, last = [], [], "lr"
+        for i, (a, b) in enumerate(itertools.pairwise(widths)):
+            kernel = rng.standard_normal((b, a, 3, 3)).astype(np.float32) * (gain if i == depth - 1 else 0.5)
+            if poison is not None and i == depth - 1:
+                kernel[0, 0, 1, 1] = poison
+            weights.append(tensors.from_array(kernel, f"w{i}"))
+            out = "residual" if i == depth - 1 else f"c{i}"
+            nodes.append(helper.make_node("Conv", [last, f"w{i}"], [out], kernel_shape=[3, 3], pads=[1, 1, 1, 1]))
+            last = out
+            if i < depth - 1:
+                nodes.append(helper.make_node("Relu", [out], [f"r{i}"]))
+                last = f"r{i}"
+        kind = onnx.TensorProto.FLOAT
+        graph = helper.make_graph(
+            nodes,
+            name,
+            [helper.make_tensor_value_info("lr", kind, ["n", 1, "h", "w"])],
+            [helper.make_tensor_value_info("residual", kind, ["n", scale * scale, "h", "w"])],
+            weights,
+        )
+        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+        said = {
+            "format": 1,
+            "name": name,
+            "version": "1.0",
+            "scale": scale,
+            "network": "tiny",
+            "inputs": [{"name": "lr", "role": "lr", "channels": 1}],
+            "outputs": [{"name": "residual", "role": "residual", "channels": scale * scale}],
+            "halo": depth,
+            "modalities": ["CT"],
+            "base": "cubic",
+            "guard": "none",
+            "precision": "fp32",
+            "mapping": {"kind": "fixed", "unit": "HU", "low": -1024.0, "high": 3071.0},
+            **changes,
+        }
+        if metadata is not None:
+            made.metadata_props.add(key="acutance", value=metadata or json.dumps(said))
+        path = tmp_path / f"{name}.onnx"
+        onnx.save(made, path)
+        return path
+
+    return make
