@@ -1,1 +1,1 @@
-"""x"""
+"""Benchmarks: ``python -m acutance.bench CASE``."""
