@@ -322,6 +322,9 @@ class Enhancer:
         self, frame: Frame, model: models.Model, backend: backends.Backend, derivation: Derivation
     ) -> tiling.Plan:
         radius = model.meta.halo
+        asked = derivation.tile or self.tile
+        if asked and asked % model.meta.multiple_of:
+            raise UsageError(f"tile {asked} is not a multiple of {model.meta.multiple_of}, as {model.meta.name} wants")
         if radius is None:
             if self.tile is not None or self.stitch == "feather":
                 raise UsageError(f"{model.meta.name} sees the whole picture at once and cannot be tiled")
