@@ -1,0 +1,80 @@
+# The list of commands. Each one sets up what it needs in $(VENV); nothing else is touched, but that test-all and ci
+# install Debian packages.
+
+VENV   ?= .venv
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do \
+	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+TORCH  ?= torch==2.13.0
+DEBIAN ?= dcmtk dicom3tools
+PYTEST ?= -q --durations=10
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+BIN     := $(VENV)/bin
+PIP     := $(BIN)/python -m pip install -qq
+DONE    := $(VENV)/.done
+SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
+	$(shell find csrc python export trt_engines bench -type f -not -name '*.pyc' -not -path '*/results/*')
+
+.PHONY: help demo test test-all lint wheel sanitize clean install-demo install-test install-all
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: $(DONE)/demo  ## enhance the example slices; pictures and DICOM files go to out/demo
+	@$(BIN)/python examples/demo.py out/demo
+
+test: $(DONE)/test  ## run the tests; what needs a missing tool is skipped with its name
+	$(BIN)/pytest $(PYTEST)
+
+test-all: $(DONE)/debian $(DONE)/all  ## install torch and the Debian tools, run the tests, allow no other skip than for hardware
+	$(BIN)/pytest $(PYTEST) --junitxml=build/test-all.xml
+	$(BIN)/python tools/check_skips.py build/test-all.xml
+
+lint: $(DONE)/all  ## ruff, mypy, import-linter and clang-format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/clang-format --dry-run --Werror $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
+
+wheel: $(DONE)/test  ## wheel and sdist in dist/
+	$(BIN)/python -m build --no-isolation --wheel --outdir dist .
+	$(BIN)/python -m build --no-isolation --sdist --outdir dist .
+
+sanitize: $(DONE)/test  ## the CPU core under ASan and UBSan
+	PATH="$(abspath $(BIN)):$$PATH" bash csrc/sanitize.sh
+
+clean:  ## remove what was built, the environment included
+	rm -rf $(VENV) build dist out .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+# Set-up. The package is installed as a user gets it, not editable: tests, mypy and import-linter see the wheel's layout.
+# Without build isolation the compiled objects stay valid, so that a change in Python costs seconds.
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "acutance needs Python 3.10 to 3.13; name one with PYTHON=" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(DONE)/build: $(BIN)/python pyproject.toml
+	$(PIP) "scikit-build-core>=0.11" "pybind11>=2.13" cmake ninja
+	@mkdir -p $(DONE) && touch $@
+
+$(DONE)/demo: $(DONE)/build $(SOURCES)
+	$(PIP) --no-build-isolation ".[evaluate]"
+	@touch $@
+
+$(DONE)/test: $(DONE)/build $(SOURCES)
+	$(PIP) --no-build-isolation ".[evaluate,dev]"
+	@touch $@ $(DONE)/demo
+
+$(DONE)/torch: $(DONE)/build
+	$(BIN)/python tools/install_torch.py $(TORCH)
+	@touch $@
+
+$(DONE)/all: $(DONE)/torch $(SOURCES)
+	$(PIP) --no-build-isolation ".[evaluate,dev,train,export]"
+	@touch $@ $(DONE)/demo $(DONE)/test
+
+$(DONE)/debian: $(DONE)/build
+	bash tools/install_debian.sh $(DEBIAN)
+	@touch $@
