@@ -1,0 +1,122 @@
+// assemble: the s x s output block of one input pixel.
+#pragma once
+
+#include "base.h"
+#include "guard.h"
+
+namespace acutance {
+
+struct AssembleArgs {
+  Picture picture, out;
+  Tiles residual;  // data null: the base alone
+  Axis rows, cols;
+  Base base;
+  float per_unit;  // stored units of one unit of the residual: 1 / gain
+  float low, high;
+  bool guard;
+  const uint8_t* mask;  // null: nothing is masked
+  int64_t mask_pitch;   // bytes
+  float padding;
+  int row0, row1;  // input rows whose outputs are written
+};
+
+// Where a picture coordinate lies in its tile, and in the tile before when the two are blended there.
+struct Place {
+  int tile, at;
+  int before;     // coordinate in tile - 1, or -1 when there is nothing to blend
+  int64_t first;  // output pixels from the start of the blend to this input pixel
+};
+
+ACUTANCE_FN Place place_of(const Axis& a, int p, int scale) {
+  Place r;
+  r.tile = axis_tile(a, p);
+  r.at = p - axis_origin(a, r.tile);
+  const int k = p - r.tile * axis_step(a);
+  r.before = r.tile > 0 && k < a.overlap ? p - axis_origin(a, r.tile - 1) : -1;
+  r.first = static_cast<int64_t>(k) * scale;
+  return r;
+}
+
+// Weight of the later tile at output pixel `i` of the input pixel.
+ACUTANCE_FN float blend_weight(const Axis& a, const Place& p, int i, int scale) {
+  return (static_cast<float>(p.first + i) + 0.5f) / static_cast<float>(a.overlap * scale);
+}
+
+template <class Sample>
+ACUTANCE_FN float residual_at(const Tiles& t, int tile, int channel, int row, int col) {
+  return to_float(
+      static_cast<const Sample*>(t.data)[(tile - t.first) * t.tile + channel * t.channel + row * t.row + col * t.col]);
+}
+
+// The stitched residual of output pixel (i, j) of the input pixel at places (r, c).
+template <class Sample>
+ACUTANCE_FN float stitched(const AssembleArgs& a, const Place& r, const Place& c, int i, int j) {
+  const int s = a.base.scale, across = axis_count(a.cols), channel = i * s + j;
+  const auto along_row = [&](int tile, int row) {
+    const int first = tile * across + c.tile;
+    const float value = residual_at<Sample>(a.residual, first, channel, row, c.at);
+    if (c.before < 0) return value;
+    const float w = blend_weight(a.cols, c, j, s);
+    return (1.0f - w) * residual_at<Sample>(a.residual, first - 1, channel, row, c.before) + w * value;
+  };
+  const float value = along_row(r.tile, r.at);
+  if (r.before < 0) return value;
+  const float w = blend_weight(a.rows, r, i, s);
+  return (1.0f - w) * along_row(r.tile - 1, r.before) + w * value;
+}
+
+template <class Pixel>
+ACUTANCE_FN Pixel to_pixel(float y) {
+  return static_cast<Pixel>(y);
+}
+
+// Adds s*s residuals `d` to s*s base samples y, bounds or guards them, and returns how many were not finite.
+template <class Pixel>
+ACUTANCE_FN int finish_block(const AssembleArgs& a, const float* d, float x, float* y) {
+  const int n = a.base.scale * a.base.scale;
+  int nonfinite = 0;
+  for (int k = 0; k < n; ++k) {
+    const float sum = y[k] + d[k];
+    if (is_finite(sum))
+      y[k] = sum;
+    else
+      ++nonfinite;
+  }
+  if (a.guard) guard_block<Pixel>(y, n, x, a.low, a.high);
+  for (int k = 0; k < n; ++k) {
+    y[k] = clamp(y[k], a.low, a.high);
+    if (!IsFloat<Pixel>::value) y[k] = rintf(y[k]);
+  }
+  return nonfinite;
+}
+
+// Writes the block of input pixel (row, col), every colour, and returns how many samples were not finite.
+template <class Pixel, class Sample>
+ACUTANCE_FN int assemble_block(const AssembleArgs& a, int row, int col) {
+  const int s = a.base.scale, n = s * s, colours = a.picture.colours;
+  const bool masked = a.mask && a.mask[row * a.mask_pitch + col];
+  float d[kMaxBlock], y[kMaxBlock];
+  for (int k = 0; k < n; ++k) d[k] = 0.0f;
+  if (a.residual.data && !masked) {
+    const Place r = place_of(a.rows, row, s), c = place_of(a.cols, col, s);
+    for (int k = 0; k < n; ++k) d[k] = stitched<Sample>(a, r, c, k / s, k % s) * a.per_unit;
+  }
+  int nonfinite = 0;
+  for (int colour = 0; colour < colours; ++colour) {
+    if (masked) {
+      for (int k = 0; k < n; ++k) y[k] = a.padding;
+    } else {
+      base_block<Pixel>(a.base, a.picture, row, col, colour, y);
+      const float x =
+          static_cast<float>(pixel_row<Pixel>(a.picture, row)[static_cast<int64_t>(col) * colours + colour]);
+      nonfinite += finish_block<Pixel>(a, d, x, y);
+    }
+    for (int i = 0; i < s; ++i) {
+      Pixel* to = pixel_row_to<Pixel>(a.out, row * s + i) + static_cast<int64_t>(col) * s * colours + colour;
+      for (int j = 0; j < s; ++j) to[j * colours] = to_pixel<Pixel>(y[i * s + j]);
+    }
+  }
+  return nonfinite;
+}
+
+}  // namespace acutance

@@ -1,0 +1,72 @@
+// fill: the nearest valid sample by an exact Euclidean distance transform in two passes (Meijster, Roerdink and
+// Hesselink, "A general algorithm for computing distance transforms in linear time", 2000), columns then rows.
+// Ties go to the smallest row, then the smallest column.
+#pragma once
+
+#include "value.h"
+
+namespace acutance {
+
+struct FillArgs {
+  Picture picture, out;
+  const uint8_t* mask;  // nonzero: missing
+  int64_t mask_pitch;   // bytes
+  int32_t* nearest;     // [rows, cols]: row of the nearest valid sample in the same column, -1 for none
+};
+
+// First pass, one column.
+ACUTANCE_FN void fill_column(const FillArgs& a, int col) {
+  const int rows = a.picture.rows;
+  const int64_t cols = a.picture.cols;
+  int32_t last = -1;
+  for (int r = 0; r < rows; ++r) {
+    if (!a.mask[r * a.mask_pitch + col]) last = r;
+    a.nearest[r * cols + col] = last;
+  }
+  last = -1;
+  for (int r = rows - 1; r >= 0; --r) {
+    if (!a.mask[r * a.mask_pitch + col]) last = r;
+    int32_t* at = a.nearest + r * cols + col;
+    if (last >= 0 && (*at < 0 || last - r < r - *at)) *at = last;
+  }
+}
+
+// The last column at which the candidate of column i is no worse than that of column k > i.
+ACUTANCE_FN int64_t fill_last_of(int64_t i, int64_t row_i, int64_t k, int64_t row_k, int64_t row) {
+  const int64_t gi = row_i - row, gk = row_k - row;
+  const int64_t above = k * k - i * i + gk * gk - gi * gi, below = 2 * (k - i);
+  int64_t at = above / below;
+  if (above % below < 0) --at;
+  return above % below == 0 && row_k < row_i ? at - 1 : at;
+}
+
+// Second pass, one row: the lower envelope of the columns' candidates. `winner` and `from` hold cols ints each.
+template <class Pixel>
+ACUTANCE_FN void fill_row(const FillArgs& a, int row, int32_t* winner, int32_t* from) {
+  const int cols = a.picture.cols, colours = a.picture.colours;
+  const uint8_t* mask = a.mask + row * a.mask_pitch;
+  const int32_t* nearest = a.nearest + static_cast<int64_t>(row) * cols;
+  int top = -1;
+  for (int k = 0; k < cols; ++k) {
+    if (nearest[k] < 0) continue;
+    int64_t start = 0;
+    for (; top >= 0; --top) {
+      start = fill_last_of(winner[top], nearest[winner[top]], k, nearest[k], row) + 1;
+      if (start > from[top]) break;
+      start = 0;
+    }
+    if (start >= cols) continue;
+    winner[++top] = k;
+    from[top] = static_cast<int32_t>(start);
+  }
+  Pixel* to = pixel_row_to<Pixel>(a.out, row);
+  for (int c = cols - 1; c >= 0; --c) {
+    while (top > 0 && from[top] > c) --top;
+    if (!mask[c] || top < 0) continue;
+    const Pixel* valid =
+        pixel_row<Pixel>(a.picture, nearest[winner[top]]) + static_cast<int64_t>(winner[top]) * colours;
+    for (int k = 0; k < colours; ++k) to[static_cast<int64_t>(c) * colours + k] = valid[k];
+  }
+}
+
+}  // namespace acutance
