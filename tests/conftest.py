@@ -7,10 +7,13 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+
+from acutance import _native, ops
 
 
 @pytest.fixture(scope="session")
@@ -54,8 +57,9 @@ def make_model(tmp_path: Path) -> MakeModel:
             if poison is not None and i == depth - 1:
                 kernel[0, 0, 1, 1] = poison
             weights.append(tensors.from_array(kernel, f"w{i}"))
+            weights.append(tensors.from_array(np.full(b, 0.0 if i == depth - 1 else 0.5, np.float32), f"b{i}"))
             out = "residual" if i == depth - 1 else f"c{i}"
-            nodes.append(helper.make_node("Conv", [last, f"w{i}"], [out], kernel_shape=[3, 3], pads=[1, 1, 1, 1]))
+            nodes.append(helper.make_node("Conv", [last, f"w{i}", f"b{i}"], [out], kernel_shape=[3, 3], pads=[1] * 4))
             last = out
             if i < depth - 1:
                 nodes.append(helper.make_node("Relu", [out], [f"r{i}"]))
@@ -92,3 +96,11 @@ def make_model(tmp_path: Path) -> MakeModel:
         return path
 
     return make
+
+
+@pytest.fixture(scope="module", params=["cpu", "cuda"])
+def core(request: pytest.FixtureRequest) -> ModuleType:
+    """The ops of each implementation; NumPy arrays in and out."""
+    if request.param == "cuda" and _native.cuda_device_count() == 0:
+        pytest.skip("no GPU")
+    return ops

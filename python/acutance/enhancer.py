@@ -10,6 +10,7 @@ import concurrent.futures
 import dataclasses
 import importlib.metadata
 import logging
+import os
 import threading
 import time
 from typing import Literal
@@ -79,7 +80,7 @@ class Enhancer:
 
     Parameters
     ----------
-    model : str or Model
+    model : str, path or Model
         ``"auto"`` (the shipped default for each picture's modality), a shipped name, a path ending in ``.onnx``, a
         loaded model, or ``"base"`` (no network).
     backend : str
@@ -111,7 +112,7 @@ class Enhancer:
 
     def __init__(
         self,
-        model: str | models.Model = "auto",
+        model: str | os.PathLike[str] | models.Model = "auto",
         backend: str = "auto",
         *,
         scale: int | None = None,
@@ -129,10 +130,13 @@ class Enhancer:
             raise UsageError(f"guard '{guard}' is neither box nor none")
         if backend != "auto" and backend not in backends.available():
             raise UsageError(f"no backend is named '{backend}'; there are: auto, {', '.join(backends.available())}")
-        self._model: models.Model | str = model
-        if isinstance(model, str) and model not in ("auto", "base"):
+        self._auto = model == "auto"
+        self._model: models.Model | None = None
+        if isinstance(model, models.Model):
+            self._model = model
+        elif model not in ("auto", "base"):
             self._model = models.load(model)
-        if isinstance(self._model, models.Model):
+        if self._model is not None:
             own = self._model.meta.scale
             if scale not in (None, own):
                 raise UsageError(f"model {self._model.meta.name} enlarges by {own}, not by {scale}")
@@ -228,17 +232,15 @@ class Enhancer:
     def _decide(self, frame: Frame) -> tuple[models.Model | None, Derivation, tuple[str, ...]]:
         """Choose model, range and guard for a picture; no pixel is computed."""
         software = importlib.metadata.version("acutance")
-        model = self._model
-        fell_back, warnings = None, []
-        if model == "auto":
-            found = models.choose(frame.modality, self.scale)
-            if found is None:
+        model, fell_back, warnings = self._model, None, []
+        if self._auto:
+            model = models.choose(frame.modality, self.scale)
+            if model is None:
                 fell_back = f"no model enlarges {frame.modality} by {self.scale}"
-            model = found or "base"
         base = Derivation(
             "base", software, "", "fp32", "base", self.scale, "cubic", self.guard or "none", software=software
         )
-        if isinstance(model, str):
+        if model is None:
             return None, dataclasses.replace(base, fell_back=fell_back), ()
         base = dataclasses.replace(base, base=model.meta.base, guard=self.guard or model.meta.guard)
         unfit = model.unfit(frame)
@@ -251,6 +253,7 @@ class Enhancer:
             return None, dataclasses.replace(base, fell_back="its values have no range"), tuple(warnings)
         if origin == "picture":
             warnings.append("value range from this picture alone")
+        tile, overlap = self._feather(model)
         derivation = dataclasses.replace(
             base,
             model=model.meta.name,
@@ -259,7 +262,8 @@ class Enhancer:
             precision=model.meta.precision,
             backend="onnxruntime" if self._backend_name == "auto" else self._backend_name,
             stitch=self.stitch,
-            **self._feather(model),
+            tile=tile,
+            overlap=overlap,
             low=low,
             high=high,
             range_from=origin,
@@ -312,11 +316,11 @@ class Enhancer:
     def _whole(self, frame: Frame) -> tiling.Plan:
         return tiling.plan(frame.rows, frame.cols, (frame.rows, frame.cols), 0, self.scale)
 
-    def _feather(self, model: models.Model) -> dict[str, int]:
+    def _feather(self, model: models.Model) -> tuple[int, int]:
         """Return tile and overlap of feathered stitching: half the extra pixels of exact stitching."""
         if self.stitch == "exact" or model.meta.halo is None:
-            return {}
-        return {"tile": self.tile or FEATHER_TILE, "overlap": -(-model.meta.halo // 2)}
+            return 0, 0
+        return self.tile or FEATHER_TILE, -(-model.meta.halo // 2)
 
     def _plan(
         self, frame: Frame, model: models.Model, backend: backends.Backend, derivation: Derivation

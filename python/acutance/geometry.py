@@ -197,9 +197,10 @@ def output_to_input(i: Array | float, scale: int) -> Any:
     return (np.asarray(i, dtype=np.float64) + 0.5) / scale - 0.5
 
 
-def refined_spacing(spacing: Sequence[float], scale: int) -> tuple[float, ...]:
-    """Return the spacing in mm after enlarging by ``scale``."""
-    return tuple(float(x) / scale for x in spacing)
+def refined_spacing(spacing: Sequence[float], scale: int) -> tuple[float, float]:
+    """Return the spacing in mm (between rows, between columns) after enlarging by ``scale``."""
+    rows, cols = spacing
+    return float(rows) / scale, float(cols) / scale
 
 
 def refined_position(
