@@ -157,6 +157,7 @@ Range inside(double low, double high) {
 Range check_limits(const AssembleOptions& o, Type type) {
   const Range all = range_of(type);
   double low = o.low.value_or(all.low), high = o.high.value_or(all.high);
+  if (std::isnan(low) || std::isnan(high)) refuse("low is ", low, " and high is ", high, "; wanted numbers");
   if (type == Type::f32) {
     const Range r = inside(low, high);
     low = r.low, high = r.high;

@@ -80,9 +80,39 @@ ACUTANCE_FN void guard_integers(float* y, int n, float x, float low, float high)
   for (int k = 0; k < n; ++k) y[k] += x;
 }
 
-// Float pictures: the sample of smallest magnitude takes what rounding to float32 left over, so that the sum in double
-// is n * x to one ulp of x. (With samples of both signs, all larger than x, to one ulp of that sample: float32 holds no
-// better.) A block with a sample that is not finite stays as it is.
+// What is missing for y to sum to n * x.
+ACUTANCE_FN double missing_of(const float* y, int n, float x) {
+  double rest = static_cast<double>(n) * x;
+  for (int k = 0; k < n; ++k) rest -= y[k];
+  return rest;
+}
+
+// Makes y, within [low, high], sum in double to n * x: the sample of smallest magnitude, whose unit in the last place
+// is the finest, takes what rounding left over. When a bound holds it back, the next larger one takes more than that,
+// and the first gets the surplus.
+ACUTANCE_FN void settle_sum(float* y, int n, float x, float low, float high) {
+  int first = -1;
+  unsigned tried = 0;
+  for (int turn = 0; turn < n; ++turn) {
+    const double rest = missing_of(y, n, x);
+    if (rest == 0.0) return;
+    int best = -1;
+    for (int k = 0; k < n; ++k)
+      if (!(tried >> k & 1u) && (best < 0 || fabsf(y[k]) < fabsf(y[best]))) best = k;
+    const double wanted = y[best] + rest;
+    float moved = static_cast<float>(wanted);
+    if (first >= 0 && rest < 0 && moved > wanted) moved = nextafterf(moved, -INFINITY);
+    if (first >= 0 && rest > 0 && moved < wanted) moved = nextafterf(moved, INFINITY);
+    y[best] = clamp(moved, low, high);
+    if (y[best] == moved) break;
+    if (first < 0) first = best;
+    tried |= 1u << best;
+  }
+  if (first >= 0) y[first] = clamp(static_cast<float>(y[first] + missing_of(y, n, x)), low, high);
+}
+
+// Float pictures: y sums in double to n * x, to one ulp of x. (With samples of both signs, all larger than x, to one
+// ulp of the smallest: float32 holds no better.) A block with a sample that is not finite stays as it is.
 ACUTANCE_FN void guard_floats(float* y, int n, float x, float low, float high) {
   bool finite = is_finite(x);
   for (int k = 0; k < n; ++k) finite = finite && is_finite(y[k]);
@@ -92,20 +122,7 @@ ACUTANCE_FN void guard_floats(float* y, int n, float x, float low, float high) {
   for (int k = 0; k < n; ++k) d[k] = static_cast<double>(y[k]) - x;
   project(d, n, static_cast<double>(low) - x, static_cast<double>(high) - x);
   for (int k = 0; k < n; ++k) y[k] = clamp(static_cast<float>(d[k] + x), low, high);
-  unsigned tried = 0;
-  for (int turn = 0; turn < n; ++turn) {
-    double rest = static_cast<double>(n) * x;
-    int best = -1;
-    for (int k = 0; k < n; ++k) {
-      rest -= y[k];
-      if (!(tried >> k & 1u) && (best < 0 || fabsf(y[k]) < fabsf(y[best]))) best = k;
-    }
-    if (rest == 0.0) return;
-    const float moved = static_cast<float>(y[best] + rest);
-    y[best] = clamp(moved, low, high);
-    if (moved == y[best]) return;
-    tried |= 1u << best;
-  }
+  settle_sum(y, n, x, low, high);
 }
 
 template <class Pixel>

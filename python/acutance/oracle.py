@@ -289,26 +289,45 @@ def _guard_integers(y: F32, x: F32, low: np.float32, high: np.float32) -> F32:
 
 def _guard_floats(y: F32, x: F32, low: np.float32, high: np.float32) -> F32:
     """Make each row of ``y [blocks, n]`` float32 in [low, high] that sum, in double, to ``n * x`` to an ulp of x."""
-    n = y.shape[1]
     finite = np.isfinite(x) & np.isfinite(y).all(axis=1)
     target = np.clip(np.where(finite, x, 0), low, high).astype(np.float64)
     d = np.where(finite[:, None], y, 0).astype(np.float64) - target[:, None]
     d = _project(d, low - target, high - target)
-    g = np.clip((d + target[:, None]).astype(np.float32), low, high)
-    untried = np.ones(g.shape, dtype=bool)
-    active = np.ones(len(g), dtype=bool)
-    each = np.arange(len(g))
-    for _ in range(n):
-        rest = n * target
-        for k in range(n):
-            rest = rest - g[:, k]
-        active &= rest != 0
-        best = np.argmin(np.where(untried, np.abs(g), np.inf), axis=1)
-        moved = (g[each, best] + rest).astype(np.float32)
-        g[each, best] = np.where(active, np.clip(moved, low, high), g[each, best])
-        active &= moved != g[each, best]
-        untried[each, best] = False
+    g = _settle_sums(np.clip((d + target[:, None]).astype(np.float32), low, high), target, low, high)
     return np.where(finite[:, None], g, y)
+
+
+def _settle_sums(y: F32, x: NDArray[np.float64], low: np.float32, high: np.float32) -> F32:
+    """Make each row of ``y`` sum to ``n * x``: the sample of smallest magnitude takes what rounding left over.
+
+    When a bound holds it back, the next larger one takes more than that, and the first gets the surplus.
+    """
+    n, each = y.shape[1], np.arange(len(y))
+    untried = np.ones(y.shape, dtype=bool)
+    first, active = np.full(len(y), -1), np.ones(len(y), dtype=bool)
+    for _ in range(n):
+        rest = _missing(y, x)
+        active &= rest != 0
+        best = np.argmin(np.where(untried, np.abs(y), np.inf), axis=1)
+        wanted = y[each, best] + rest
+        moved = wanted.astype(np.float32)
+        further = (first >= 0) & (((rest < 0) & (moved > wanted)) | ((rest > 0) & (moved < wanted)))
+        moved = np.where(further, np.nextafter(moved, np.copysign(np.inf, rest).astype(np.float32)), moved)
+        y[each, best] = np.where(active, np.clip(moved, low, high), y[each, best])
+        active &= moved != y[each, best]
+        first = np.where(active & (first < 0), best, first)
+        untried[each, best] = False
+    surplus = np.clip((y[each, first] + _missing(y, x)).astype(np.float32), low, high)
+    y[each, first] = np.where(first >= 0, surplus, y[each, first])
+    return y
+
+
+def _missing(y: F32, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what each row of ``y`` lacks to sum to ``n * x``."""
+    rest: NDArray[np.float64] = y.shape[1] * x
+    for k in range(y.shape[1]):
+        rest = rest - y[:, k]
+    return rest
 
 
 def _limits(dtype: np.dtype[Any], low: float | None, high: float | None) -> tuple[np.float32, np.float32]:
