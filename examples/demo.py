@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 import acutance
-from acutance import degrade, evaluate
+from acutance.evaluate import score
 
 HERE = Path(__file__).resolve().parent
 SCALE = 2
@@ -29,18 +29,33 @@ SIDE = 384
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """One file and what to show of it: ``(top, left, rows, cols)`` in its pixels, centre and width of the window."""
+    """One file and what to show of it.
+
+    Attributes
+    ----------
+    name : str
+        Of the file, without ``.dcm``.
+    modality : str
+        As the scores' protocol calls it.
+    box : (int, int, int, int)
+        Top, left, rows and columns of the part that is shown.
+    window : (float, float)
+        Centre and width of what is shown between black and white, in real values.
+    unit : str
+        Of the real values.
+    """
 
     name: str
+    modality: str
     box: tuple[int, int, int, int]
     window: tuple[float, float]
     unit: str
 
 
 EXAMPLES = (
-    Example("ct-abdomen", (260, 192, 96, 96), (250, 1300), "HU"),
-    Example("mr-brain", (120, 200, 96, 96), (42, 84), "(signal)"),
-    Example("xr-chest", (50, 84, 96, 96), (110, 180), "of 255"),
+    Example("ct-abdomen", "CT", (260, 192, 96, 96), (250, 1300), "HU"),
+    Example("mr-brain", "MR", (120, 200, 96, 96), (42, 84), "(signal)"),
+    Example("xr-chest", "XR", (50, 84, 96, 96), (110, 180), "of 255"),
 )
 
 
@@ -68,14 +83,14 @@ def brought_back(
 
     Writes ``NAME_brought_back.png``; the colours of its error maps are the same for both.
     """
-    low = degrade.degrade(truth, SCALE)
+    low = degraded(example, truth)
     coarse = tuple(v // SCALE for v in example.box)
     right = figures.crop(real(truth), example.box)
     start = figures.crop(figures.gray(real(low), example.window), coarse)
     seen = [(f"degraded by {SCALE}", figures.enlarged(start, SIDE))]
     errors, psnr = [], []
     for label, frame in with_cubic(low, enhancer.run(low)):
-        psnr.append(evaluate.score(truth, frame, SCALE).psnr)
+        psnr.append(psnr_of(example, truth, frame))
         picture = figures.crop(real(frame), example.box)
         errors.append((f"error of {label}", picture - right))
         seen.append((f"{label}, {psnr[-1]:.2f} dB", figures.enlarged(figures.gray(picture, example.window), SIDE)))
@@ -87,6 +102,21 @@ def brought_back(
     title = f"{example.name}: degraded by {SCALE} and brought back"
     figures.sheet([seen, below], title, SIDE).save(out / f"{example.name}_brought_back.png", optimize=True)
     return psnr[0], psnr[-1]
+
+
+def degraded(example: Example, truth: acutance.Frame) -> acutance.Frame:
+    """Return the small picture that the protocol makes of a truth: the first degradation of its modality."""
+    pixels = score.degradations_of(example.modality)[0].apply(truth.pixels, SCALE)
+    spacing = None if truth.spacing is None else (SCALE * truth.spacing[0], SCALE * truth.spacing[1])
+    return dataclasses.replace(truth, pixels=pixels, spacing=spacing, source=None)
+
+
+def psnr_of(example: Example, truth: acutance.Frame, result: acutance.Frame) -> float:
+    """Return the PSNR in dB over the foreground, by the protocol."""
+    right = real(truth)
+    low, high = score.data_range(example.modality, [right])
+    mask = score.foreground(example.modality, right, (low, high))
+    return score.psnr(*(score.inner(x, SCALE) for x in (right, real(result))), high - low, score.inner(mask, SCALE))
 
 
 def with_cubic(frame: acutance.Frame, result: acutance.Result) -> list[tuple[str, acutance.Frame]]:
