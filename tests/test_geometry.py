@@ -77,6 +77,25 @@ def test_robust_range_of_nothing_valid_is_empty():
     assert geometry.robust_range([Frame(np.full((3, 3), np.nan, np.float32))]) == (0.0, 0.0)
 
 
+def test_the_range_of_a_series_does_not_depend_on_the_order_or_on_how_it_is_counted():
+    rng = np.random.default_rng(1)
+    frames = [
+        Frame(rng.integers(-500, 900, (30, 20)).astype(np.int16), slope=slope, intercept=3.0) for slope in (1.0, 0.7, 2.3)
+    ]
+    frames.append(Frame(rng.normal(200, 90, (25, 11)).astype(np.float32)))
+    frames.append(Frame(rng.integers(0, 255, (9, 8, 3)).astype(np.uint8)))
+    real = [(geometry.luma(f.pixels) if f.pixels.ndim == 3 else f.pixels).astype(float) for f in frames]
+    joined = np.concatenate([(v * f.slope + f.intercept).ravel() for v, f in zip(real, frames, strict=True)])
+    found = geometry.robust_range(iter(frames))
+    np.testing.assert_allclose(found, np.percentile(joined, [0.1, 99.9]))
+    assert geometry.robust_range(frames[::-1]) == found
+    halves = [geometry.RangeCounter(), geometry.RangeCounter()]
+    for i, frame in enumerate(frames):
+        halves[i % 2].add(frame)
+    halves[1].merge(halves[0])
+    assert halves[1].range(0.1, 99.9) == found
+
+
 def test_limits_follow_bits_stored_and_signedness():
     assert Frame(np.zeros((1, 1), np.uint16), bits_stored=12).limits == (0, 4095)
     assert Frame(np.zeros((1, 1), np.int16), bits_stored=12).limits == (-2048, 2047)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -186,8 +186,8 @@ class Frame:
             pad: NDArray[np.bool_] = np.asarray((self.pixels >= low) & (self.pixels <= high))
             found = pad if found is None else found | pad
         if self.pixels.dtype.kind == "f":
-            bad = ~np.isfinite(self.pixels)
-            bad = bad.any(axis=2) if bad.ndim == 3 else bad
+            finite = np.isfinite(self.pixels)
+            bad: NDArray[np.bool_] = np.asarray(~(finite.all(axis=2) if finite.ndim == 3 else finite))
             found = bad if found is None else found | bad
         return found if found is not None and found.any() else None
 
@@ -243,15 +243,78 @@ def refined_affine(affine: Array, axes: Sequence[int], scale: int) -> NDArray[np
 
 
 _LOW, _HIGH = 0.1, 99.9
+_STORED_OFFSET, _STORED_VALUES = 32768, 32768 + 65536
+"""Place of stored value 0 among all that int16 and uint16 hold, and their number."""
 
 
-def robust_range(frames: Sequence[Frame], low: float = _LOW, high: float = _HIGH) -> tuple[float, float]:
+class RangeCounter:
+    """Counts the valid real values of pictures that come one by one, so that a series never has to be held at once.
+
+    Missing samples are left out, colour counts as luma. The order of the pictures does not change the range. Integers
+    that share one slope and intercept cost no memory, others what their distinct values take, float pictures their own.
+    """
+
+    def __init__(self) -> None:
+        self._mapping: tuple[float, float] | None = None
+        self._counts = np.zeros(_STORED_VALUES, dtype=np.int64)
+        self._others: list[tuple[Array, NDArray[np.int64] | None]] = []
+
+    def add(self, frame: Frame) -> None:
+        """Count one picture."""
+        missing = frame.missing()
+        pixels = luma(frame.pixels) if frame.pixels.ndim == 3 else frame.pixels
+        values = pixels.ravel() if missing is None else pixels[~missing]
+        mapping = (float(frame.slope), float(frame.intercept))
+        if values.dtype.kind == "f":
+            self._others.append((values.astype(np.float64) * mapping[0] + mapping[1], None))
+            return
+        counts = np.bincount(values.astype(np.int32) + _STORED_OFFSET, minlength=_STORED_VALUES)
+        self._add(mapping, counts)
+
+    def merge(self, other: RangeCounter) -> None:
+        """Count what another one has counted."""
+        if other._mapping is not None:
+            self._add(other._mapping, other._counts)
+        self._others += other._others
+
+    def _add(self, mapping: tuple[float, float], counts: NDArray[np.int64]) -> None:
+        if self._mapping in (None, mapping):
+            self._mapping = mapping
+            self._counts += counts
+        else:
+            self._others.append(_distinct(mapping, counts))
+
+    def range(self, low: float, high: float) -> tuple[float, float]:
+        """Return two percentiles, as :func:`robust_range` does."""
+        if not self._others:
+            if self._mapping is None or not self._counts.any():
+                return (0.0, 0.0)
+            slope, intercept = self._mapping
+            ends = [a + (b - a) * t - _STORED_OFFSET for a, b, t in (_percentile(self._counts, p) for p in (low, high))]
+            first, second = (v * slope + intercept for v in ends)
+            return (min(first, second), max(first, second))
+        parts = [*self._others, *([_distinct(self._mapping, self._counts)] if self._mapping else [])]
+        values = np.concatenate([v for v, _ in parts])
+        if values.size == 0:
+            return (0.0, 0.0)
+        if all(n is None for _, n in parts):
+            a, b = np.percentile(values, [low, high])
+            return (float(a), float(b))
+        counts = np.concatenate([np.ones(v.size, np.int64) if n is None else n for v, n in parts])
+        order = np.argsort(values, kind="stable")
+        values, counts = values[order], counts[order]
+        found = [values[a] + (values[b] - values[a]) * t for a, b, t in (_percentile(counts, p) for p in (low, high))]
+        return (float(found[0]), float(found[1]))
+
+
+def robust_range(frames: Iterable[Frame], low: float = _LOW, high: float = _HIGH) -> tuple[float, float]:
     """Return two percentiles of the real values of all valid samples of a series.
 
     Parameters
     ----------
-    frames : sequence of Frame
-        One series; each Frame's slope and intercept are applied, missing samples are left out, colour counts as luma.
+    frames : iterable of Frame
+        One series, taken one by one; each Frame's slope and intercept are applied, missing samples are left out, colour
+        counts as luma.
     low, high : float
         Percentiles, 0 to 100.
 
@@ -260,18 +323,10 @@ def robust_range(frames: Sequence[Frame], low: float = _LOW, high: float = _HIGH
     (float, float)
         ``(0.0, 0.0)`` when no sample is valid.
     """
-    mappings = {(f.slope, f.intercept) for f in frames}
-    if len(mappings) == 1 and all(f.pixels.ndim == 2 and f.pixels.dtype.kind in "iu" for f in frames):
-        slope, intercept = mappings.pop()
-        a, b = _percentiles_of_integers(frames, low, high)
-        first, second = a * slope + intercept, b * slope + intercept
-        return (min(first, second), max(first, second))
-    values = [_real_values(f) for f in frames]
-    joined = np.concatenate(values) if values else np.zeros(0)
-    if joined.size == 0:
-        return (0.0, 0.0)
-    a, b = np.percentile(joined, [low, high])
-    return (float(a), float(b))
+    counter = RangeCounter()
+    for frame in frames:
+        counter.add(frame)
+    return counter.range(low, high)
 
 
 def share_range(frames: Sequence[Frame]) -> list[Frame]:
@@ -286,32 +341,21 @@ def luma(rgb: Array) -> NDArray[np.float32]:
     return np.asarray(rgb.astype(np.float32) @ weights, dtype=np.float32)
 
 
-def _real_values(frame: Frame) -> NDArray[np.float64]:
-    pixels = luma(frame.pixels) if frame.pixels.ndim == 3 else frame.pixels
-    missing = frame.missing()
-    values = pixels.ravel() if missing is None else pixels[~missing]
-    return values.astype(np.float64) * frame.slope + frame.intercept
+def _distinct(mapping: tuple[float, float], counts: NDArray[np.int64]) -> tuple[Array, NDArray[np.int64]]:
+    """Return the real values that occur, and how often."""
+    found = np.flatnonzero(counts)
+    return (found - _STORED_OFFSET) * mapping[0] + mapping[1], counts[found]
 
 
-def _percentiles_of_integers(frames: Sequence[Frame], low: float, high: float) -> tuple[float, float]:
-    """Percentiles by counting values: exact, and many times faster than sorting a volume."""
-    offset = 32768 if any(f.pixels.dtype.kind == "i" for f in frames) else 0
-    counts = np.zeros(65536 + offset, dtype=np.int64)
-    for f in frames:
-        missing = f.missing()
-        values = f.pixels.ravel() if missing is None else f.pixels[~missing]
-        found = np.bincount(values.astype(np.int32) + offset, minlength=counts.size)
-        counts += found
-    total = int(counts.sum())
-    if total == 0:
-        return (0.0, 0.0)
+def _percentile(counts: NDArray[np.int64], percent: float) -> tuple[int, int, float]:
+    """Return the two places of ``counts`` between which a percentile lies, and how far: 0 the first, 1 the second.
+
+    Exact, and many times faster than sorting a volume.
+    """
     below = np.cumsum(counts)
-
-    def at(percent: float) -> float:
-        place = percent / 100 * (total - 1)
-        k = int(np.floor(place))
-        a = int(np.searchsorted(below, k, side="right"))
-        b = int(np.searchsorted(below, min(k + 1, total - 1), side="right"))
-        return a + (b - a) * (place - k) - offset
-
-    return at(low), at(high)
+    total = int(below[-1])
+    place = percent / 100 * (total - 1)
+    k = int(np.floor(place))
+    a = int(np.searchsorted(below, k, side="right"))
+    b = int(np.searchsorted(below, min(k + 1, total - 1), side="right"))
+    return a, b, place - k
