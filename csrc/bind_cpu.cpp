@@ -88,4 +88,6 @@ PYBIND11_MODULE(_core, m) {
   m.def("assemble", &assemble, arg("residual"), arg("slice"), arg("rows"), arg("cols"), arg("scale"), arg("gain"),
         arg("base"), arg("guard"), arg("low"), arg("high"), arg("mask"), arg("padding"), arg("layout"), arg("first"),
         arg("row0"), arg("row1"), arg("out"), arg("threads"));
+  m.def("paths", &paths);
+  m.def("use_path", &use_path, arg("name"));
 }

@@ -5,10 +5,28 @@
 #include <atomic>
 #include <cstring>
 
+#include "rows.h"
 #include "threads.h"
 
 namespace acutance {
 namespace {
+
+std::vector<const Rows*> all_rows() {
+  std::vector<const Rows*> found;
+#ifdef ACUTANCE_ROWS_AVX2
+  if (kRowsAvx2.supported()) found.push_back(&kRowsAvx2);
+#endif
+#ifdef ACUTANCE_ROWS_NEON
+  if (kRowsNeon.supported()) found.push_back(&kRowsNeon);
+#endif
+  return found;
+}
+
+// Null: the functors.
+std::atomic<const Rows*>& current_rows() {
+  static std::atomic<const Rows*> rows{all_rows().empty() ? nullptr : all_rows().back()};
+  return rows;
+}
 
 // Calls f with a value of the pixel's C++ type.
 template <class F>
@@ -35,14 +53,31 @@ int threads_for(int64_t samples, int asked) {
   return static_cast<int>(std::min<int64_t>(thread_count(asked), 1 + samples / 65536));
 }
 
-// Splits `count` rows into parts for `threads` threads, a few each so that they end together.
-int rows_each(int count, int threads) {
-  return threads == 1 ? count : std::max(1, count / (4 * threads));
+// Calls work(begin, end) for parts of [0, count), a few for each thread so that they end together.
+template <class F>
+void in_parts(int count, int threads, F&& work) {
+  const int each = threads == 1 ? count : std::max(1, count / (4 * threads));
+  parallel((count + each - 1) / each, threads,
+           [&](int part) { work(part * each, std::min(count, (part + 1) * each)); });
 }
 
 void copy_rows(const Picture& from, const Picture& to, size_t sample) {
   for (int r = 0; r < from.rows; ++r)
     std::memmove(pixel_row_to<char>(to, r), pixel_row<char>(from, r), sample * from.cols * from.colours);
+}
+
+template <class Pixel, class Sample>
+void gather_row(const GatherArgs& a, int tile, int row) {
+  for (int channel = 0; channel < a.tiles.channels; ++channel)
+    for (int col = 0; col < a.cols.tile; ++col) gather_element<Pixel, Sample>(a, tile, channel, row, col);
+}
+
+template <class Pixel, class Sample>
+int64_t assemble_rows(const AssembleArgs& a, int row0, int row1) {
+  int64_t nonfinite = 0;
+  for (int row = row0; row < row1; ++row)
+    for (int col = 0; col < a.picture.cols; ++col) nonfinite += assemble_block<Pixel, Sample>(a, row, col);
+  return nonfinite;
 }
 
 }  // namespace
@@ -59,15 +94,13 @@ void fill_cpu(FillArgs a, int threads) {
   if (std::find(missing.begin(), missing.end(), 1) == missing.end()) return;
   std::vector<int32_t> nearest(all);
   a.nearest = nearest.data();
-  constexpr int kStrip = 64;
-  parallel((cols + kStrip - 1) / kStrip, threads, [&](int part) {
-    for (int c = part * kStrip; c < std::min(cols, (part + 1) * kStrip); ++c) fill_column(a, c);
+  in_parts(cols, threads, [&](int begin, int end) {
+    for (int c = begin; c < end; ++c) fill_column(a, c);
   });
-  const int each = rows_each(rows, threads);
   with_pixel(a.picture.type, [&](auto pixel) {
-    parallel((rows + each - 1) / each, threads, [&](int part) {
+    in_parts(rows, threads, [&](int begin, int end) {
       std::vector<int32_t> winner(cols), from(cols);
-      for (int r = part * each; r < std::min(rows, (part + 1) * each); ++r)
+      for (int r = begin; r < end; ++r)
         if (missing[r]) fill_row<decltype(pixel)>(a, r, winner.data(), from.data());
     });
   });
@@ -76,35 +109,55 @@ void fill_cpu(FillArgs a, int threads) {
 void gather_cpu(const GatherArgs& a, int threads) {
   const Tiles& t = a.tiles;
   const int h = a.rows.tile, w = a.cols.tile;
+  const Rows* rows = current_rows();
   threads = threads_for(static_cast<int64_t>(t.count) * h * w * t.channels, threads);
   with_pixel(a.picture.type, [&](auto pixel) {
     with_sample(t.type, [&](auto sample) {
-      parallel(t.count * h, threads, [&](int part) {
-        const int tile = t.first + part / h, row = part % h;
-        for (int channel = 0; channel < t.channels; ++channel)
-          for (int col = 0; col < w; ++col)
-            gather_element<decltype(pixel), decltype(sample)>(a, tile, channel, row, col);
+      in_parts(t.count * h, threads, [&](int begin, int end) {
+        for (int i = begin; i < end; ++i) {
+          const int tile = t.first + i / h, row = i % h;
+          if (rows)
+            rows->gather(a, tile, row);
+          else
+            gather_row<decltype(pixel), decltype(sample)>(a, tile, row);
+        }
       });
     });
   });
 }
 
 int64_t assemble_cpu(const AssembleArgs& a, int threads) {
-  const int rows = a.row1 - a.row0;
-  threads = threads_for(static_cast<int64_t>(rows) * a.picture.cols * a.base.scale * a.base.scale, threads);
-  const int each = rows_each(rows, threads);
+  const Rows* rows = current_rows();
+  threads = threads_for(static_cast<int64_t>(a.row1 - a.row0) * a.picture.cols * a.base.scale * a.base.scale, threads);
   std::atomic<int64_t> nonfinite{0};
   with_pixel(a.picture.type, [&](auto pixel) {
     with_sample(a.residual.type, [&](auto sample) {
-      parallel((rows + each - 1) / each, threads, [&](int part) {
-        int64_t found = 0;
-        for (int r = a.row0 + part * each; r < std::min(a.row1, a.row0 + (part + 1) * each); ++r)
-          for (int c = 0; c < a.picture.cols; ++c) found += assemble_block<decltype(pixel), decltype(sample)>(a, r, c);
-        nonfinite += found;
+      in_parts(a.row1 - a.row0, threads, [&](int begin, int end) {
+        begin += a.row0, end += a.row0;
+        if (rows) {
+          std::vector<float> scratch(scratch_floats(a));
+          nonfinite += rows->assemble(a, begin, end, scratch.data());
+        } else {
+          nonfinite += assemble_rows<decltype(pixel), decltype(sample)>(a, begin, end);
+        }
       });
     });
   });
   return nonfinite;
+}
+
+std::vector<std::string> paths() {
+  std::vector<std::string> names{"plain"};
+  for (const Rows* rows : all_rows()) names.emplace_back(rows->name);
+  return names;
+}
+
+void use_path(const std::string& name) {
+  const Rows* chosen = nullptr;
+  for (const Rows* rows : all_rows())
+    if (name == rows->name) chosen = rows;
+  if (!chosen && name != "plain") throw ArgumentError("path is '" + name + "'; this processor has no such path");
+  current_rows() = chosen;
 }
 
 }  // namespace acutance

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -102,9 +102,14 @@ def make_model(tmp_path: Path) -> MakeModel:
     return make
 
 
-@pytest.fixture(scope="module", params=["cpu", "cuda"])
-def core(request: pytest.FixtureRequest) -> ModuleType:
-    """The ops of each implementation; NumPy arrays in and out."""
-    if request.param == "cuda" and _native.cuda_device_count() == 0:
-        pytest.skip("no GPU")
-    return ops
+@pytest.fixture(scope="module", params=[*_native.core.paths(), "cuda"])
+def core(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
+    """The ops of each implementation that this machine has; NumPy arrays in and out."""
+    if request.param == "cuda":
+        if _native.cuda_device_count() == 0:
+            pytest.skip("no GPU")
+        yield ops
+        return
+    _native.core.use_path(request.param)
+    yield ops
+    _native.core.use_path(_native.core.paths()[-1])

@@ -46,7 +46,6 @@ static inline Base base_table(Filter f, int scale) {
 template <class Pixel>
 ACUTANCE_FN void base_block(const Base& b, const Picture& p, int row, int col, int colour, float* y) {
   const int s = b.scale;
-  for (int k = 0; k < s * s; ++k) y[k] = 0.0f;
   for (int at = b.first[0]; at < b.first[s - 1] + b.taps; ++at) {
     const Pixel* from = pixel_row<Pixel>(p, mirror(static_cast<int64_t>(row) + at, p.rows)) + colour;
     float across[kMaxScale];
@@ -54,14 +53,18 @@ ACUTANCE_FN void base_block(const Base& b, const Picture& p, int row, int col, i
       float sum = 0.0f;
       for (int k = 0; k < b.taps; ++k) {
         const int64_t c = mirror(static_cast<int64_t>(col) + b.first[j] + k, p.cols);
-        sum += b.weight[j][k] * static_cast<float>(from[c * p.colours]);
+        const float part = b.weight[j][k] * static_cast<float>(from[c * p.colours]);
+        sum = k == 0 ? part : sum + part;
       }
       across[j] = sum;
     }
     for (int i = 0; i < s; ++i) {
       const int k = at - b.first[i];
       if (k < 0 || k >= b.taps) continue;
-      for (int j = 0; j < s; ++j) y[i * s + j] += b.weight[i][k] * across[j];
+      for (int j = 0; j < s; ++j) {
+        const float part = b.weight[i][k] * across[j];
+        y[i * s + j] = k == 0 ? part : y[i * s + j] + part;
+      }
     }
   }
 }

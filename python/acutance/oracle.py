@@ -6,6 +6,7 @@ both give the same bits but for the sines of ``lanczos4``'s weights.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -172,10 +173,11 @@ def _enlarge(values: F32, s: int, name: str, axis: int) -> F32:
     n = values.shape[axis]
     phases = []
     for i in range(s):
-        total = np.zeros_like(values)
-        for k, weight in enumerate(weights[i]):
-            total += weight * values.take(mirror(np.arange(n) + start[i] + k, n), axis=axis)
-        phases.append(total)
+        taps = [
+            weight * values.take(mirror(np.arange(n) + start[i] + k, n), axis=axis)
+            for k, weight in enumerate(weights[i])
+        ]
+        phases.append(functools.reduce(np.add, taps))
     shape = list(values.shape)
     shape[axis] *= s
     return np.stack(phases, axis=axis + 1).reshape(shape)

@@ -1,0 +1,7 @@
+#include "rows_impl.h"
+
+namespace acutance {
+
+const Rows kRowsNeon{"neon", [] { return true; }, gather, assemble};
+
+}  // namespace acutance
