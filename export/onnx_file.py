@@ -1,0 +1,114 @@
+"""Writes one self-describing ONNX file."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+
+from ..errors import ModelError, OutputError
+from ..model import KEY, Metadata
+from ..networks import Rt
+
+OPSET = 18
+"""What TensorRT 10.3 and ONNX Runtime 1.18 both read."""
+
+
+def write(network: Rt, meta: Metadata, path: str | os.PathLike[str]) -> None:
+    """Export a network with its metadata; re-parameterised convolutions are fused first.
+
+    Parameters
+    ----------
+    network : Rt
+        On the CPU.
+    meta : Metadata
+        Must fit the network; its halo is the network's radius.
+    path : path
+        Written beside and renamed.
+
+    Raises
+    ------
+    ModelError
+        The metadata do not fit the network.
+    OutputError
+        The file cannot be written.
+    """
+    if meta.halo != network.radius or meta.scale != network.scale:
+        wanted = f"{network.radius} and {network.scale}"
+        raise ModelError(f"metadata say halo {meta.halo} and scale {meta.scale}; the network has {wanted}")
+    _save(_graph(network.fused().eval(), meta), meta, Path(path))
+
+
+def annotate(path: str | os.PathLike[str], meta: Metadata) -> None:
+    """Write a model file's metadata anew: scores, as a rule. The graph stays as it is.
+
+    Raises
+    ------
+    ModelError
+        The file cannot be read as ONNX.
+    OutputError
+        It cannot be written.
+    """
+    try:
+        model = onnx.load(path)
+    except Exception as e:
+        raise ModelError(f"is not an ONNX file ({type(e).__name__})", path) from None
+    _save(model, meta, Path(path))
+
+
+def _graph(network: Rt, meta: Metadata) -> onnx.ModelProto:
+    """Trace the network with dynamic batch, height and width."""
+    lr = next(i for i in meta.inputs if i.role == "lr")
+    side = 2 * network.radius + 9
+    example = torch.zeros(2, lr.channels * lr.unshuffle**2, side, side + 4)
+    dynamic = {0: torch.export.Dim("n"), 2: torch.export.Dim("h"), 3: torch.export.Dim("w")}
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            network,
+            (example,),
+            dynamo=True,
+            input_names=[lr.name],
+            output_names=[meta.outputs[0].name],
+            dynamic_shapes=(dynamic,),
+            opset_version=OPSET,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    model: onnx.ModelProto = program.model_proto
+    _bare(model)
+    return model
+
+
+def _bare(model: onnx.ModelProto) -> None:
+    """Take away what tells of the machine: source lines and stack traces that the exporter notes at each node."""
+    model.producer_name, model.producer_version, model.doc_string = "acutance", "", ""
+    model.graph.doc_string = ""
+    del model.metadata_props[:]
+    for part in (
+        model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output,
+        *model.graph.initializer,
+    ):  # fmt: skip
+        part.doc_string = ""
+        if hasattr(part, "metadata_props"):
+            del part.metadata_props[:]
+
+
+def _save(model: onnx.ModelProto, meta: Metadata, path: Path) -> None:
+    kept = [p for p in model.metadata_props if p.key != KEY]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    model.metadata_props.add(key=KEY, value=meta.model_dump_json())
+    model.graph.name = meta.name
+    onnx.checker.check_model(model, full_check=True)
+    beside = path.with_suffix(".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(model.SerializeToString(deterministic=True))
+        beside.replace(path)
+    except OSError as e:
+        raise OutputError(f"cannot be written ({e.strerror})", path) from None

@@ -1,0 +1,88 @@
+"""From a checkpoint to the metadata of the model file."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..evaluate import score
+from ..evaluate.scans import Scan
+from ..model import DataSource, Input, Metadata, Output, Scores, Training
+from ..networks import Rt
+from .recipe import Recipe
+from .validate import Line
+
+
+def sources(scans: Iterable[Scan]) -> list[dict[str, Any]]:
+    """Return the sources of scans with their licences and number of subjects, as JSON."""
+    subjects: dict[tuple[str, str], set[str]] = {}
+    for scan in scans:
+        subjects.setdefault((scan.source, scan.licence), set()).add(scan.subject)
+    return [{"source": s, "licence": li, "subjects": len(who)} for (s, li), who in sorted(subjects.items())]
+
+
+def commit(folder: str | os.PathLike[str] | None = None) -> str:
+    """Return the commit of the source this runs from, or an empty string outside a checkout."""
+    where = Path(folder) if folder is not None else Path(__file__).parent
+    try:
+        said = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=where, capture_output=True, text=True)
+    except OSError:
+        return ""
+    return said.stdout.strip() if said.returncode == 0 else ""
+
+
+def degradation(recipe: Recipe) -> str:
+    """Say in one line how small pictures were made."""
+    d, s = recipe.degradation, recipe.model.scale
+    if d.kind == "area":
+        said = f"point spread of sigma {d.sigma[0]:g} to {d.sigma[1]:g} truth pixels"
+        said += f" ({d.sharp:.0%} of slices: none), area mean by {s}"
+    else:
+        said = f"k-space truncated by {s}, on the grid"
+        said += f"; {d.limited:.0%} of truths limited to {d.limit[0]:g} to {d.limit[1]:g} of k-space"
+        said += f"; {1 - d.sharp:.0%} blurred by sigma {d.sigma[0]:g} to {d.sigma[1]:g}"
+    if d.noisy:
+        said += f"; {d.noisy:.0%} with noise of {d.noise[0]:g} to {d.noise[1]:g} of the range"
+    if d.jitter != (1.0, 1.0):
+        said += f"; range times {d.jitter[0]:g} to {d.jitter[1]:g}"
+    return said
+
+
+def metadata(network: Rt, recipe: Recipe, data: Sequence[dict[str, Any]], lines: Sequence[Line], code: str) -> Metadata:
+    """Return what the model file says of itself; its scores are those on the validation split.
+
+    Parameters
+    ----------
+    data : sequence of dict
+        As :func:`sources`.
+    code : str
+        As :func:`commit`.
+    """
+    target, kind = recipe.model, recipe.network.kind
+    rows = tuple({k: v if isinstance(v, str) else round(v, 4) for k, v in dataclasses.asdict(x).items()} for x in lines)
+    return Metadata(
+        name=recipe.name,
+        version=target.version,
+        scale=target.scale,
+        network=kind,
+        inputs=(Input(name="lr", role="lr", channels=1),),
+        outputs=(Output(name="residual", role="residual", channels=target.scale**2),),
+        halo=network.radius,
+        modalities=target.modalities,
+        base=target.base,
+        guard=target.guard,
+        precision="fp32",
+        mapping=target.mapping,
+        spacing_mm=target.spacing_mm,
+        training=Training(
+            data=tuple(DataSource(**d) for d in data),
+            recipe=f"{recipe.name}.toml",
+            commit=code,
+            degradation=degradation(recipe),
+        ),
+        scores=Scores(protocol=score.PROTOCOL, split="val", rows=rows),
+    )

@@ -1,0 +1,227 @@
+"""Truths of the train split become batches of patches.
+
+A pool of degraded slices lies in memory. Every few steps its oldest slice is made anew with another degradation, and
+patches are cut from it at random. All of it follows from the seed and the step, so that a training that was killed goes
+on as if it had not been.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import degrade, ops, tiling
+from ..errors import UsageError
+from ..evaluate import scans, score
+from ..geometry import Array
+from .recipe import Degradation, Recipe
+
+F32 = NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Truth:
+    """One slice that may become an example.
+
+    Attributes
+    ----------
+    pixels : ndarray
+        ``[rows, cols]``.
+    modality : str
+    value_range : (float, float)
+        The protocol's range.
+    span : (float, float)
+        Values that are mapped to 0 and 1.
+    """
+
+    pixels: Array
+    modality: str
+    value_range: tuple[float, float]
+    span: tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Example:
+    """One degraded slice, in mapped units.
+
+    Attributes
+    ----------
+    picture : ndarray of float32
+        ``[rows + 2 * halo, cols + 2 * halo]``, mirrored at its edge.
+    residual : ndarray of float32
+        ``[rows * s, cols * s]``: truth less base.
+    drift : ndarray of float32
+        ``[rows, cols]``: input less the mean of the truth's block, what the guard puts back.
+    places : ndarray of int
+        ``[n, 2]``: pixels that show something; patches are cut around them.
+    jitter : float
+        Factor that the mapped values were stretched by.
+    """
+
+    picture: F32
+    residual: F32
+    drift: F32
+    places: NDArray[np.int64]
+    jitter: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Batch:
+    """Patches as the loop takes them.
+
+    Attributes
+    ----------
+    picture : ndarray of float32
+        ``[N, 1, patch + 2 * halo, patch + 2 * halo]``.
+    residual : ndarray of float32
+        ``[N, s*s, patch, patch]``, in the order of the network's output.
+    drift : ndarray of float32
+        ``[N, 1, patch, patch]``.
+    jitter : ndarray of float32
+        ``[N, 1, 1, 1]``: what errors are divided by, so that a stretched range counts no more than another.
+    """
+
+    picture: F32
+    residual: F32
+    drift: F32
+    jitter: F32
+
+
+class Truths:
+    """The slices of a recipe's training scans, by modality, then subject."""
+
+    def __init__(self, folder: str | os.PathLike[str], recipe: Recipe) -> None:
+        self.by_modality: list[list[list[Truth]]] = []
+        self.scans: list[scans.Scan] = []
+        for modality in recipe.data.modalities:
+            subjects: dict[str, list[Truth]] = {}
+            for scan in scans.find(folder, "train", modality, reformats=recipe.data.reformats):
+                series = scans.load(scan)
+                if series is None:
+                    continue
+                self.scans.append(scan)
+                span = series.span(recipe.model.mapping)
+                if span[0] == span[1]:
+                    continue
+                found = [Truth(pixels, modality, series.value_range, span) for _, pixels in series.truths(1)]
+                subjects.setdefault(scan.subject, []).extend(found)
+            usable = [s for s in subjects.values() if s]
+            if not usable:
+                raise UsageError(f"the train split has no {modality} scan to train recipe '{recipe.name}' on")
+            self.by_modality.append(usable)
+
+    def draw(self, rng: np.random.Generator) -> Truth:
+        """Draw a modality evenly, a subject by the root of its number of slices, and one of these evenly."""
+        subjects = self.by_modality[rng.integers(len(self.by_modality))]
+        weights = np.sqrt([len(s) for s in subjects])
+        slices = subjects[rng.choice(len(subjects), p=weights / weights.sum())]
+        return slices[rng.integers(len(slices))]
+
+
+def _uniform(rng: np.random.Generator, span: Sequence[float]) -> float:
+    return float(rng.uniform(span[0], span[1]))
+
+
+def _vary(pixels: F32, recipe: Recipe, rng: np.random.Generator) -> F32:
+    """Draw the truth: maybe halved, shifted by some pixels against the grid, maybe limited in k-space or blurred."""
+    wanted, scale = recipe.degradation, recipe.model.scale
+    if rng.random() < recipe.data.halve and min(pixels.shape) >= 256:
+        pixels = degrade.area_mean(degrade.crop(pixels, 2), 2)
+    top, left = rng.integers(0, scale, 2)
+    pixels = degrade.crop(pixels[top:, left:], scale)
+    if rng.random() < wanted.limited:
+        keep = (_uniform(rng, wanted.limit), _uniform(rng, wanted.limit))
+        pixels = degrade.band_limit(pixels, keep, _uniform(rng, wanted.taper))
+    return np.ascontiguousarray(pixels, dtype=np.float32)
+
+
+def _small(truth: F32, wanted: Degradation, scale: int, rng: np.random.Generator) -> tuple[F32, F32]:
+    """Return the degraded picture and its truth, which is blurred too where it stands for another scanner's."""
+    sigma = 0.0 if rng.random() < wanted.sharp else _uniform(rng, wanted.sigma)
+    if wanted.kind == "area":
+        return degrade.area_mean(truth, scale, sigma), truth
+    if sigma > 0:
+        truth = degrade.area_mean(truth, 1, sigma)
+    return degrade.truncate(truth, scale), truth
+
+
+def make(truth: Truth, recipe: Recipe, halo: int, rng: np.random.Generator) -> Example:
+    """Degrade a truth once.
+
+    Parameters
+    ----------
+    halo : int
+        Rim of mirrored pixels around the picture, in input pixels.
+    """
+    wanted, scale = recipe.degradation, recipe.model.scale
+    pixels = _vary(np.asarray(truth.pixels, dtype=np.float32), recipe, rng)
+    small, pixels = _small(pixels, wanted, scale, rng)
+    shown = score.foreground(truth.modality, pixels, truth.value_range)
+    low, high = truth.span
+    jitter = float(np.exp(_uniform(rng, [float(np.log(x)) for x in wanted.jitter])))
+    factor = jitter / (high - low)
+    small, pixels = (small - low) * factor, (pixels - low) * factor
+    if rng.random() < wanted.noisy:
+        small = small + rng.standard_normal(small.shape, dtype=np.float32) * _uniform(rng, wanted.noise)
+    small = np.ascontiguousarray(small, dtype=np.float32)
+    rows, cols = small.shape
+    base, _ = ops.assemble(None, small, tiling.plan(rows, cols, 64, 0, scale), base=recipe.model.base, threads=1)
+    blocks = shown.reshape(rows, scale, cols, scale).any(axis=(1, 3))
+    places = np.argwhere(blocks if blocks.any() else np.ones_like(blocks))
+    drift = small - degrade.area_mean(pixels, scale)
+    return Example(np.pad(small, halo, mode="symmetric"), pixels - base, drift, places, jitter)
+
+
+class Pool:
+    """Degraded slices at one step of the training.
+
+    Parameters
+    ----------
+    step : int
+        The step that comes next.
+    """
+
+    def __init__(self, truths: Truths, recipe: Recipe, halo: int, step: int = 0, rank: int = 0) -> None:
+        self.truths, self.recipe, self.halo, self.rank = truths, recipe, halo, rank
+        last = step // recipe.training.refresh
+        size = recipe.training.pool
+        self.examples = {n % size: self._example(n) for n in range(last - size + 1, last + 1)}
+
+    def _example(self, number: int) -> Example:
+        rng = np.random.default_rng([self.recipe.training.seed, self.rank, number + self.recipe.training.pool])
+        return make(self.truths.draw(rng), self.recipe, self.halo, rng)
+
+    def batch(self, step: int, count: int) -> Batch:
+        """Return the patches of a step; steps come one after the other."""
+        training = self.recipe.training
+        if step % training.refresh == 0:
+            number = step // training.refresh
+            self.examples[number % training.pool] = self._example(number)
+        rng = np.random.default_rng([training.seed, self.rank, 1 << 40, step])
+        chosen = [self.examples[int(i)] for i in rng.integers(training.pool, size=count)]
+        parts = [self._patch(example, rng) for example in chosen]
+        picture, residual, drift = (np.stack(x) for x in zip(*parts, strict=True))
+        jitter = np.array([example.jitter for example in chosen], dtype=np.float32)
+        return Batch(picture[:, None], residual, drift[:, None], jitter[:, None, None, None])
+
+    def _patch(self, example: Example, rng: np.random.Generator) -> tuple[F32, F32, F32]:
+        side, halo, s = self.recipe.training.patch, self.halo, self.recipe.model.scale
+        rows, cols = example.drift.shape
+        if min(rows, cols) < side:
+            raise UsageError(f"a truth gives {rows}x{cols} pixels, smaller than the recipe's patch of {side}")
+        row, col = example.places[rng.integers(len(example.places))] - rng.integers(0, side, 2)
+        top, left = int(np.clip(row, 0, rows - side)), int(np.clip(col, 0, cols - side))
+        wide = side + 2 * halo
+        views = (
+            example.picture[top : top + wide, left : left + wide],
+            example.residual[s * top : s * (top + side), s * left : s * (left + side)],
+            example.drift[top : top + side, left : left + side],
+        )
+        turns, mirrored = int(rng.integers(4)), bool(rng.integers(2))
+        picture, residual, drift = (np.rot90(v.T if mirrored else v, turns) for v in views)
+        blocks = residual.reshape(side, s, side, s).transpose(1, 3, 0, 2).reshape(s * s, side, side)
+        return picture, blocks, drift

@@ -1,0 +1,189 @@
+"""A recipe: the TOML file that says how a network is trained."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+from ..errors import InputError, UsageError
+from ..model import Fixed, Percentile
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+class _Strict(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+Span = tuple[float, float]
+Part = Annotated[float, pydantic.Field(ge=0, le=1)]
+
+
+class Network(_Strict):
+    """Arguments of :func:`acutance.networks.build`."""
+
+    kind: str = "rt"
+    width: int = pydantic.Field(default=32, gt=0)
+    depth: int = pydantic.Field(default=5, ge=0)
+    expand: int = pydantic.Field(default=0, ge=0)
+
+
+class Target(_Strict):
+    """What the model file says of itself, as :class:`acutance.model.Metadata`."""
+
+    version: str = "1.0"
+    scale: Literal[2, 3, 4] = 2
+    modalities: tuple[str, ...]
+    base: Literal["cubic", "lanczos4"] = "cubic"
+    guard: Literal["box", "none"] = "none"
+    mapping: Annotated[Fixed | Percentile, pydantic.Field(discriminator="kind")]
+    spacing_mm: Span | None = None
+
+
+class Data(_Strict):
+    """Which scans of the train split are seen, by modality of the manifest, and how truths are varied.
+
+    Attributes
+    ----------
+    modalities : tuple of str
+        Each is drawn as often as the others; within it subjects are, and within them slices.
+    reformats : bool
+        Whether the scanner's sagittal and coronal reformats of CT are seen.
+    halve : float
+        Part of the truths that are area-meaned by 2 first, so that other spacings are seen.
+    """
+
+    modalities: tuple[str, ...]
+    reformats: bool = False
+    halve: Part = 0.0
+
+
+class Degradation(_Strict):
+    """How a truth becomes small; ranges are drawn from evenly, for each slice anew.
+
+    Attributes
+    ----------
+    kind : str
+        ``"area"`` or ``"k-space"``.
+    sigma : (float, float)
+        Of the point spread in truth pixels; for k-space of the truth's own blur.
+    sharp : float
+        Part of the slices with sigma 0 whatever the range is.
+    limit : (float, float)
+        Part of k-space that a truth is first limited to, along each axis; with ``limited`` the part of slices.
+    taper : (float, float)
+        Of that limit's window, 0 sharp, 1 Hann.
+    noise : (float, float)
+        Standard deviation that is added to the small picture, in mapped units; ``noisy`` the part of slices.
+    jitter : (float, float)
+        Factor on the width of the mapped range, drawn evenly in its logarithm.
+    """
+
+    kind: Literal["area", "k-space"] = "area"
+    sigma: Span = (0.0, 0.0)
+    sharp: Part = 0.0
+    limit: Span = (1.0, 1.0)
+    limited: Part = 0.0
+    taper: Span = (0.0, 0.0)
+    noise: Span = (0.0, 0.0)
+    noisy: Part = 0.0
+    jitter: Span = (1.0, 1.0)
+
+
+class Training(_Strict):
+    """The loop.
+
+    Attributes
+    ----------
+    steps, batch, patch : int
+        Optimizer steps; patches in each (over all devices); side of a patch in input pixels, halo not counted.
+    rate, warmup, floor : float, int, float
+        Peak learning rate of Adam, steps up to it, and what is left of it at the end of the cosine, as a part.
+    clip : float
+        Largest norm of the gradient.
+    ema : float
+        Decay of the averaged weights, which are what is validated and exported; 0 for none.
+    loss : str
+        ``"l1"``, ``"l2"`` or ``"charbonnier"``.
+    halo : bool
+        Whether a patch comes with its halo, so that no trained pixel has seen zero padding.
+    precision : str
+        Of Lightning Fabric: ``"32-true"`` or ``"bf16-mixed"``.
+    pool, refresh : int
+        Degraded slices in memory, and steps after which the oldest is made anew.
+    """
+
+    steps: int = pydantic.Field(gt=0)
+    batch: int = pydantic.Field(default=16, gt=0)
+    patch: int = pydantic.Field(default=32, gt=0)
+    rate: float = pydantic.Field(default=5e-4, gt=0)
+    warmup: int = pydantic.Field(default=200, ge=0)
+    floor: Part = 0.01
+    clip: float = pydantic.Field(default=0.5, gt=0)
+    ema: float = pydantic.Field(default=0.999, ge=0, lt=1)
+    loss: Literal["l1", "l2", "charbonnier"] = "l1"
+    halo: bool = True
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    seed: int = 0
+    pool: int = pydantic.Field(default=64, gt=0)
+    refresh: int = pydantic.Field(default=4, gt=0)
+    validate_every: int = pydantic.Field(default=2000, gt=0)
+    validate_slices: int = pydantic.Field(default=12, gt=0)
+
+
+class Recipe(_Strict):
+    """The whole file."""
+
+    name: str
+    network: Network = Network()
+    model: Target
+    data: Data
+    degradation: Degradation = Degradation()
+    training: Training
+
+
+def load(path: str | os.PathLike[str], **changes: dict[str, Any]) -> Recipe:
+    """Read a recipe by path, or a shipped one by name.
+
+    Parameters
+    ----------
+    changes : dict
+        Table by table what is set otherwise than in the file: ``training={"steps": 100}``.
+
+    Raises
+    ------
+    UsageError
+        There is no such recipe.
+    InputError
+        It is no TOML, or a field is missing, unknown or wrong; the message names the first such field.
+    """
+    file = Path(path)
+    if file.suffix != ".toml":
+        file = Path(__file__).parent / "recipes" / f"{path}.toml"
+        if not file.is_file():
+            raise UsageError(f"no recipe is named '{path}'; shipped are: {', '.join(names())}; a file ends in .toml")
+    try:
+        said = tomllib.loads(file.read_text(encoding="utf-8"))
+        for table, fields in changes.items():
+            said[table] = {**said.get(table, {}), **fields}
+        return Recipe.model_validate(said)
+    except OSError as e:
+        raise InputError(f"cannot be read ({e.strerror})", file) from None
+    except tomllib.TOMLDecodeError as e:
+        raise InputError(f"is no TOML ({e})", file) from None
+    except pydantic.ValidationError as e:
+        first = e.errors()[0]
+        where = ".".join(str(x) for x in first["loc"])
+        raise InputError(f"recipe is wrong at {where}: {first['msg']}", file) from None
+
+
+def names() -> list[str]:
+    """Return the names of the recipes that come with the package."""
+    return sorted(p.stem for p in (Path(__file__).parent / "recipes").glob("*.toml"))

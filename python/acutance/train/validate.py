@@ -1,0 +1,143 @@
+"""PSNR on the validation split by the protocol, for the training's log and for the choice of weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .. import ops, tiling
+from ..evaluate import rivals, scans, score
+from ..geometry import Array
+from ..networks import Rt
+from .recipe import Recipe
+
+F32 = NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Case:
+    """One degraded slice with its truth, in stored values.
+
+    Attributes
+    ----------
+    modality, subject, row : str
+    truth, picture : ndarray
+        ``[rows * s, cols * s]`` and ``[rows, cols]``.
+    value_range : (float, float)
+        Width is PSNR's peak.
+    span : (float, float)
+        Values that the network sees as 0 and 1.
+    mask : ndarray of bool
+        The foreground.
+    """
+
+    modality: str
+    subject: str
+    row: str
+    truth: Array
+    picture: Array
+    value_range: tuple[float, float]
+    span: tuple[float, float]
+    mask: NDArray[np.bool_]
+
+
+def cases(folder: str | os.PathLike[str], recipe: Recipe, split: str = "val", per_scan: int = 0) -> list[Case]:
+    """Return every slice of a split in every row of its modality's table.
+
+    Parameters
+    ----------
+    per_scan : int
+        At most so many slices of a scan, evenly spread; 0 for all.
+    """
+    scale, out = recipe.model.scale, []
+    for modality in recipe.data.modalities:
+        for scan in scans.find(folder, split, modality):
+            series = scans.load(scan)
+            if series is None:
+                continue
+            truths = [pixels for _, pixels in series.truths(scale)]
+            if per_scan and len(truths) > per_scan:
+                truths = [truths[i] for i in np.linspace(0, len(truths) - 1, per_scan).astype(int)]
+            span = series.span(recipe.model.mapping)
+            for truth in truths:
+                mask = score.foreground(modality, truth, series.value_range)
+                for row in score.degradations_of(modality):
+                    picture = row.apply(truth, scale, series.spacing)
+                    out.append(Case(modality, scan.subject, row.name, truth, picture, series.value_range, span, mask))
+    return out
+
+
+def enlarge(network: Rt | None, case: Case, recipe: Recipe) -> Array:
+    """Return the enlarged picture of a case in its stored dtype; the base with no network."""
+    low, high = case.span
+    gain, halo = 1 / (high - low), 0 if network is None else network.radius
+    rows, cols = case.picture.shape
+    plan = tiling.plan(rows, cols, (rows + 2 * halo, cols + 2 * halo), halo, recipe.model.scale)
+    residual = None
+    if network is not None:
+        tiles = ops.gather(case.picture, plan, gain=gain, bias=-low * gain)
+        with torch.inference_mode():
+            residual = network(torch.from_numpy(tiles)).contiguous().numpy()
+    guard = network is not None and recipe.model.guard == "box"
+    return ops.assemble(residual, case.picture, plan, gain=gain, base=recipe.model.base, guard=guard)[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """PSNR in dB of one row of the table, mean over subjects, and of the subject or slice that comes off worst.
+
+    ``full`` and ``foreground`` are the model's; the others what it has over the rival, which is zero-filled k-space for
+    MR and the base for others; the worst ones over the full frame.
+    """
+
+    modality: str
+    row: str
+    full: float
+    foreground: float
+    gain: float
+    gain_foreground: float
+    worst_subject: float
+    worst_slice: float
+
+
+class Validator:
+    """Scores networks on the same cases; the rival is scored once."""
+
+    def __init__(self, found: Sequence[Case], recipe: Recipe) -> None:
+        self.cases, self.recipe = list(found), recipe
+        self.rival = [self._psnr(c, self._rival(c)) for c in self.cases]
+
+    def _rival(self, case: Case) -> Array:
+        if case.modality == "MR":
+            return rivals.zero_filled(case.picture, self.recipe.model.scale)
+        return enlarge(None, case, self.recipe)
+
+    def _psnr(self, case: Case, result: Array) -> tuple[float, float]:
+        scale = self.recipe.model.scale
+        peak = case.value_range[1] - case.value_range[0]
+        truth, got, mask = (score.inner(x, scale) for x in (case.truth, result, case.mask))
+        return score.psnr(truth, got, peak), score.psnr(truth, got, peak, mask)
+
+    def run(self, network: Rt) -> list[Line]:
+        """Return one line for each modality and row, over the mean of each subject's slices."""
+        found: dict[tuple[str, str], dict[str, list[tuple[float, ...]]]] = defaultdict(lambda: defaultdict(list))
+        was_training = network.training
+        network.eval()
+        for case, rival in zip(self.cases, self.rival, strict=True):
+            ours = self._psnr(case, enlarge(network, case, self.recipe))
+            found[case.modality, case.row][case.subject].append((*ours, ours[0] - rival[0], ours[1] - rival[1]))
+        network.train(was_training)
+        lines = []
+        for (modality, row), subjects in found.items():
+            means = np.array([np.mean(values, axis=0) for values in subjects.values()])
+            least = min(v[2] for values in subjects.values() for v in values)
+            full, foreground, gain, gain_foreground = (float(x) for x in means.mean(axis=0))
+            worst = float(means[:, 2].min())
+            lines.append(Line(modality, row, full, foreground, gain, gain_foreground, worst, float(least)))
+        return lines
