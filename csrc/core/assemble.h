@@ -70,11 +70,11 @@ ACUTANCE_FN Pixel to_pixel(float y) {
   return static_cast<Pixel>(y);
 }
 
-// Adds s*s residuals `d` to s*s base samples y, bounds or guards them, and returns how many were not finite.
+// Adds n residuals `d` to n base samples y, bounds or guards them, and returns how many were not finite.
 template <class Pixel>
-ACUTANCE_FN int finish_block(const AssembleArgs& a, const float* d, float x, float* y) {
-  const int n = a.base.scale * a.base.scale;
+ACUTANCE_FN int finish_block(const AssembleArgs& a, const float* d, int n, float x, float* y) {
   int nonfinite = 0;
+  ACUTANCE_UNROLL
   for (int k = 0; k < n; ++k) {
     const float sum = y[k] + d[k];
     if (is_finite(sum))
@@ -83,6 +83,7 @@ ACUTANCE_FN int finish_block(const AssembleArgs& a, const float* d, float x, flo
       ++nonfinite;
   }
   if (a.guard) guard_block<Pixel>(y, n, x, a.low, a.high);
+  ACUTANCE_UNROLL
   for (int k = 0; k < n; ++k) {
     y[k] = clamp(y[k], a.low, a.high);
     if (!IsFloat<Pixel>::value) y[k] = rintf(y[k]);
@@ -90,29 +91,35 @@ ACUTANCE_FN int finish_block(const AssembleArgs& a, const float* d, float x, flo
   return nonfinite;
 }
 
-// Writes the block of input pixel (row, col), every colour, and returns how many samples were not finite.
-template <class Pixel, class Sample>
+// Writes the block of input pixel (row, col), every colour, and returns how many samples were not finite. S is the
+// scale where it is known when this is compiled, else 0.
+template <class Pixel, class Sample, int S = 0>
 ACUTANCE_FN int assemble_block(const AssembleArgs& a, int row, int col) {
-  const int s = a.base.scale, n = s * s, colours = a.picture.colours;
+  const int s = S ? S : a.base.scale, n = s * s, colours = a.picture.colours;
   const bool masked = a.mask && a.mask[row * a.mask_pitch + col];
   float d[kMaxBlock], y[kMaxBlock];
+  ACUTANCE_UNROLL
   for (int k = 0; k < n; ++k) d[k] = 0.0f;
   if (a.residual.data && !masked) {
     const Place r = place_of(a.rows, row, s), c = place_of(a.cols, col, s);
+    ACUTANCE_UNROLL
     for (int k = 0; k < n; ++k) d[k] = stitched<Sample>(a, r, c, k / s, k % s) * a.per_unit;
   }
   int nonfinite = 0;
   for (int colour = 0; colour < colours; ++colour) {
     if (masked) {
+      ACUTANCE_UNROLL
       for (int k = 0; k < n; ++k) y[k] = a.padding;
     } else {
-      base_block<Pixel>(a.base, a.picture, row, col, colour, y);
+      base_block<Pixel, S>(a.base, a.picture, row, col, colour, y);
       const float x =
           static_cast<float>(pixel_row<Pixel>(a.picture, row)[static_cast<int64_t>(col) * colours + colour]);
-      nonfinite += finish_block<Pixel>(a, d, x, y);
+      nonfinite += finish_block<Pixel>(a, d, n, x, y);
     }
+    ACUTANCE_UNROLL
     for (int i = 0; i < s; ++i) {
       Pixel* to = pixel_row_to<Pixel>(a.out, row * s + i) + static_cast<int64_t>(col) * s * colours + colour;
+      ACUTANCE_UNROLL
       for (int j = 0; j < s; ++j) to[j * colours] = to_pixel<Pixel>(y[i * s + j]);
     }
   }

@@ -43,12 +43,13 @@ static inline Base base_table(Filter f, int scale) {
 }
 
 // The s x s base samples of input pixel (row, col): along columns first, then along rows, taps in order.
-template <class Pixel>
+template <class Pixel, int S = 0>
 ACUTANCE_FN void base_block(const Base& b, const Picture& p, int row, int col, int colour, float* y) {
-  const int s = b.scale;
+  const int s = S ? S : b.scale;
   for (int at = b.first[0]; at < b.first[s - 1] + b.taps; ++at) {
     const Pixel* from = pixel_row<Pixel>(p, mirror(static_cast<int64_t>(row) + at, p.rows)) + colour;
     float across[kMaxScale];
+    ACUTANCE_UNROLL
     for (int j = 0; j < s; ++j) {
       float sum = 0.0f;
       for (int k = 0; k < b.taps; ++k) {
@@ -58,9 +59,11 @@ ACUTANCE_FN void base_block(const Base& b, const Picture& p, int row, int col, i
       }
       across[j] = sum;
     }
+    ACUTANCE_UNROLL
     for (int i = 0; i < s; ++i) {
       const int k = at - b.first[i];
       if (k < 0 || k >= b.taps) continue;
+      ACUTANCE_UNROLL
       for (int j = 0; j < s; ++j) {
         const float part = b.weight[i][k] * across[j];
         y[i * s + j] = k == 0 ? part : y[i * s + j] + part;

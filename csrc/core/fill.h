@@ -69,4 +69,27 @@ ACUTANCE_FN void fill_row(const FillArgs& a, int row, int32_t* winner, int32_t* 
   }
 }
 
+// Second pass, one pixel: looks at columns ever further away until none can be nearer. Takes as many steps as the
+// nearest valid sample is columns away, and no memory; for a GPU, where all pixels of a row go at once.
+template <class Pixel>
+ACUTANCE_FN void fill_pixel(const FillArgs& a, int row, int col) {
+  const int cols = a.picture.cols, colours = a.picture.colours;
+  const int32_t* nearest = a.nearest + static_cast<int64_t>(row) * cols;
+  int64_t best = INT64_MAX;
+  int from_row = row, from_col = col;
+  if (a.mask[row * a.mask_pitch + col]) {
+    for (int64_t away = 0; away < cols && away * away <= best; ++away) {
+      for (const int64_t c : {col - away, col + away}) {
+        if (c < 0 || c >= cols || nearest[c] < 0) continue;
+        const int64_t down = nearest[c] - row, distance = away * away + down * down;
+        if (distance > best || (distance == best && nearest[c] >= from_row)) continue;
+        best = distance, from_row = nearest[c], from_col = static_cast<int>(c);
+      }
+    }
+  }
+  const Pixel* from = pixel_row<Pixel>(a.picture, from_row) + static_cast<int64_t>(from_col) * colours;
+  Pixel* to = pixel_row_to<Pixel>(a.out, row) + static_cast<int64_t>(col) * colours;
+  for (int k = 0; k < colours; ++k) to[k] = from[k];
+}
+
 }  // namespace acutance

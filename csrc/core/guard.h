@@ -16,10 +16,12 @@ ACUTANCE_FN void project(Real* d, int n, Real low, Real high) {
   Real rest = 0;  // what the elements not yet fixed must sum to
   for (int left = n; left > 0;) {
     Real sum = 0;
+    ACUTANCE_UNROLL
     for (int k = 0; k < n; ++k)
       if (!(fixed >> k & 1u)) sum += d[k];
     const Real shift = (sum - rest) / static_cast<Real>(left);
     Real below = 0, above = 0;
+    ACUTANCE_UNROLL
     for (int k = 0; k < n; ++k) {
       if (fixed >> k & 1u) continue;
       const Real z = d[k] - shift;
@@ -28,6 +30,7 @@ ACUTANCE_FN void project(Real* d, int n, Real low, Real high) {
     }
     const bool fix_low = below > 0 && below >= above, fix_high = above > 0 && above >= below;
     const bool last = fix_low == fix_high;  // neither, or both exactly balanced
+    ACUTANCE_UNROLL
     for (int k = 0; k < n; ++k) {
       if (fixed >> k & 1u) continue;
       const Real z = d[k] - shift;
@@ -51,6 +54,7 @@ ACUTANCE_FN void project(Real* d, int n, Real low, Real high) {
 ACUTANCE_FN void round_to_zero_sum(float* d, int n, float low, float high) {
   float remainder[kMaxBlock];
   int missing = 0;
+  ACUTANCE_UNROLL
   for (int k = 0; k < n; ++k) {
     const float whole = floorf(d[k]);
     remainder[k] = d[k] - whole;
@@ -60,13 +64,16 @@ ACUTANCE_FN void round_to_zero_sum(float* d, int n, float low, float high) {
   while (missing != 0) {
     const float step = missing > 0 ? 1.0f : -1.0f;
     int best = -1;
+    float most = 0.0f;
+    ACUTANCE_UNROLL
     for (int k = 0; k < n; ++k) {
       if (d[k] + step < low || d[k] + step > high) continue;
-      if (best < 0 || step * (remainder[k] - remainder[best]) > 0.0f) best = k;
+      if (best < 0 || step * remainder[k] > most) best = k, most = step * remainder[k];
     }
     if (best < 0) return;  // not reached while low <= 0 <= high
-    d[best] += step;
-    remainder[best] -= step;
+    ACUTANCE_UNROLL
+    for (int k = 0; k < n; ++k)
+      if (k == best) d[k] += step, remainder[k] -= step;
     missing -= static_cast<int>(step);
   }
 }
@@ -74,17 +81,27 @@ ACUTANCE_FN void round_to_zero_sum(float* d, int n, float low, float high) {
 // Integer pictures: y becomes integers that sum to exactly n * x.
 ACUTANCE_FN void guard_integers(float* y, int n, float x, float low, float high) {
   x = clamp(x, low, high);
+  ACUTANCE_UNROLL
   for (int k = 0; k < n; ++k) y[k] = clamp(y[k] - x, -kGuardReach, kGuardReach);
   project(y, n, low - x, high - x);
   round_to_zero_sum(y, n, low - x, high - x);
+  ACUTANCE_UNROLL
   for (int k = 0; k < n; ++k) y[k] += x;
 }
 
 // What is missing for y to sum to n * x.
 ACUTANCE_FN double missing_of(const float* y, int n, float x) {
   double rest = static_cast<double>(n) * x;
+  ACUTANCE_UNROLL
   for (int k = 0; k < n; ++k) rest -= y[k];
   return rest;
+}
+
+// y[at] = value without an index that is only known at run time: that would move y out of a GPU's registers.
+ACUTANCE_FN void put(float* y, int n, int at, float value) {
+  ACUTANCE_UNROLL
+  for (int k = 0; k < n; ++k)
+    if (k == at) y[k] = value;
 }
 
 // Makes y, within [low, high], sum in double to n * x: the sample of smallest magnitude, whose unit in the last place
@@ -97,30 +114,40 @@ ACUTANCE_FN void settle_sum(float* y, int n, float x, float low, float high) {
     const double rest = missing_of(y, n, x);
     if (rest == 0.0) return;
     int best = -1;
+    float value = 0.0f;
+    ACUTANCE_UNROLL
     for (int k = 0; k < n; ++k)
-      if (!(tried >> k & 1u) && (best < 0 || fabsf(y[k]) < fabsf(y[best]))) best = k;
-    const double wanted = y[best] + rest;
+      if (!(tried >> k & 1u) && (best < 0 || fabsf(y[k]) < fabsf(value))) best = k, value = y[k];
+    const double wanted = value + rest;
     float moved = static_cast<float>(wanted);
     if (first >= 0 && rest < 0 && moved > wanted) moved = nextafterf(moved, -INFINITY);
     if (first >= 0 && rest > 0 && moved < wanted) moved = nextafterf(moved, INFINITY);
-    y[best] = clamp(moved, low, high);
-    if (y[best] == moved) break;
+    value = clamp(moved, low, high);
+    put(y, n, best, value);
+    if (value == moved) break;
     if (first < 0) first = best;
     tried |= 1u << best;
   }
-  if (first >= 0) y[first] = clamp(static_cast<float>(y[first] + missing_of(y, n, x)), low, high);
+  if (first < 0) return;
+  const double surplus = missing_of(y, n, x);
+  ACUTANCE_UNROLL
+  for (int k = 0; k < n; ++k)
+    if (k == first) y[k] = clamp(static_cast<float>(y[k] + surplus), low, high);
 }
 
 // Float pictures: y sums in double to n * x, to one ulp of x. (With samples of both signs, all larger than x, to one
 // ulp of the smallest: float32 holds no better.) A block with a sample that is not finite stays as it is.
 ACUTANCE_FN void guard_floats(float* y, int n, float x, float low, float high) {
   bool finite = is_finite(x);
+  ACUTANCE_UNROLL
   for (int k = 0; k < n; ++k) finite = finite && is_finite(y[k]);
   if (!finite) return;
   x = clamp(x, low, high);
   double d[kMaxBlock];
+  ACUTANCE_UNROLL
   for (int k = 0; k < n; ++k) d[k] = static_cast<double>(y[k]) - x;
   project(d, n, static_cast<double>(low) - x, static_cast<double>(high) - x);
+  ACUTANCE_UNROLL
   for (int k = 0; k < n; ++k) y[k] = clamp(static_cast<float>(d[k] + x), low, high);
   settle_sum(y, n, x, low, high);
 }

@@ -3,15 +3,20 @@
 
 #include <cstdint>
 
+// Functions here have internal linkage: files compiled for different instruction sets include them, and the linker must
+// not keep one that an older processor cannot run. On a GPU they are inlined, so that small arrays live in registers.
 #ifdef __CUDACC__
-#define ACUTANCE_HD __host__ __device__
+#define ACUTANCE_FN __host__ __device__ static __forceinline__
 #else
-#define ACUTANCE_HD
+#define ACUTANCE_FN static inline
 #endif
 
-// Functions here have internal linkage: files compiled for different instruction sets include them, and the linker must
-// not keep one that an older processor cannot run.
-#define ACUTANCE_FN ACUTANCE_HD static inline
+// Before a loop over an array that must live in registers.
+#ifdef __CUDA_ARCH__
+#define ACUTANCE_UNROLL _Pragma("unroll")
+#else
+#define ACUTANCE_UNROLL
+#endif
 
 namespace acutance {
 
