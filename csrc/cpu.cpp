@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstring>
 
+#include "dispatch.h"
 #include "rows.h"
 #include "threads.h"
 
@@ -26,26 +27,6 @@ std::vector<const Rows*> all_rows() {
 std::atomic<const Rows*>& current_rows() {
   static std::atomic<const Rows*> rows{all_rows().empty() ? nullptr : all_rows().back()};
   return rows;
-}
-
-// Calls f with a value of the pixel's C++ type.
-template <class F>
-auto with_pixel(Type t, F&& f) {
-  switch (t) {
-    case Type::u8:
-      return f(uint8_t{});
-    case Type::i16:
-      return f(int16_t{});
-    case Type::u16:
-      return f(uint16_t{});
-    default:
-      return f(float{});
-  }
-}
-
-template <class F>
-auto with_sample(Type t, F&& f) {
-  return t == Type::f16 ? f(Half{}) : f(float{});
 }
 
 // Threads worth starting for so many samples: starting one costs as much as some 20 thousand samples take.
