@@ -284,7 +284,7 @@ class RangeCounter:
         else:
             self._others.append(_distinct(mapping, counts))
 
-    def range(self, low: float, high: float) -> tuple[float, float]:
+    def range(self, low: float = _LOW, high: float = _HIGH) -> tuple[float, float]:
         """Return two percentiles, as :func:`robust_range` does."""
         if not self._others:
             if self._mapping is None or not self._counts.any():

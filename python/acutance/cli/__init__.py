@@ -1,1 +1,108 @@
-"""cli"""
+"""The command ``acutance`` and its subcommands.
+
+``enhance`` and ``models`` are here. Other parts of the package, and other packages, add theirs by entry points of the
+group ``acutance.commands``, each a ``typer.Typer`` app; what they need is imported when they are called, not before.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from ..errors import AcutanceError, UsageError
+from .enhance import enhance
+from .models import models
+
+GROUP = "acutance.commands"
+
+_EXTRAS = {"build": "tensorrt"}
+"""Extras of commands whose extra has another name than they."""
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C: 128 and the number of the signal."""
+
+
+class _Commands(TyperGroup):
+    """The subcommands here, and those that entry points name; a listing does not import the latter."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *sorted(_entry_points())]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in _entry_points():
+            return super().get_command(ctx, cmd_name)
+        return TyperCommand(cmd_name, help=f"See `acutance {cmd_name} --help`.")
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] in _entry_points():
+            return args[0], _load(args[0]), args[1:]
+        return super().resolve_command(ctx, args)
+
+
+def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
+    return {p.name: p for p in importlib.metadata.entry_points(group=GROUP)}
+
+
+def _load(name: str) -> Any:
+    """Import a subcommand.
+
+    Raises
+    ------
+    UsageError
+        What it needs is not installed; the message names the extra that brings it.
+    """
+    try:
+        app = _entry_points()[name].load()
+    except ImportError as e:
+        extra = _EXTRAS.get(name, name)
+        raise UsageError(
+            f"`acutance {name}` needs {e.name or e}, which is not installed: pip install 'acutance[{extra}]'"
+        ) from None
+    return typer.main.get_command(app)
+
+
+app = typer.Typer(
+    cls=_Commands,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Make medical pictures sharper. Not a cleared medical device.",
+)
+app.command()(enhance)
+app.command()(models)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"acutance {importlib.metadata.version('acutance')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, 3 done in part, 130 interrupted."""
+    try:
+        app(args=None if argv is None else list(argv), prog_name="acutance")
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(INTERRUPTED)
+    except AcutanceError as e:
+        from .report import one_line
+
+        sys.stderr.write(f"acutance: {one_line(str(e))}\n")
+        sys.exit(2 if isinstance(e, UsageError) else 1)
+    sys.exit(0)

@@ -1,0 +1,213 @@
+"""All inputs of one command: which files, in which series, to which places, by how many threads."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import logging
+import os
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from .. import dicom
+from ..enhancer import Enhancer
+from ..errors import InputError
+from ..files.beside import sweep
+from ..geometry import Frame, RangeCounter
+from ..io import kind_of
+from . import inputs, report, results
+from .work import Outcome, Settings, Task, Worker
+
+DONE, NONE, PARTLY, INTERRUPTED = 0, 1, 3, 130
+"""Exit statuses."""
+
+Range = tuple[float, float]
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Files that share one value range: a DICOM series, or one file of another kind."""
+
+    modality: str
+    tasks: tuple[Task, ...]
+
+
+def threads_for(jobs: int) -> int:
+    """Return the CPU threads that each of ``jobs`` pictures may use; 0 leaves it to the Enhancer."""
+    return 0 if jobs == 1 else max(1, len(os.sched_getaffinity(0)) // jobs)
+
+
+def run(arguments: Sequence[str], out: str, enhancer: Enhancer, settings: Settings, jobs: int) -> int:
+    """Enhance what the arguments name, and return the exit status.
+
+    Raises
+    ------
+    UsageError
+        OUT does not fit the inputs.
+    """
+    started = time.perf_counter()
+    warnings.simplefilter("ignore")  # libraries quote headers in them
+    logging.basicConfig(handlers=[logging.NullHandler()])
+    screen = report.Screen()
+    single = inputs.is_single(arguments)
+    inputs.check_out(out, single)
+    try:
+        found, skipped = inputs.collect(arguments, sys.stdin, Path(out))
+        groups, refused = plan(found, out, single, enhancer.scale)
+        skipped += refused
+        for item in skipped:
+            screen.skip(item.path, item.reason)
+        outcomes = _enhance(groups, Worker(enhancer, settings, threading.Event()), jobs, screen)
+    except KeyboardInterrupt:
+        screen.say("interrupted: every written file is whole, and the same command does the rest")
+        return INTERRUPTED
+    outcomes += [Outcome(item.path, "skipped", item.reason) for item in skipped if item.counts]
+    report.summary(outcomes, time.perf_counter() - started)
+    good = sum(o.state != "skipped" for o in outcomes)
+    if not good:
+        return NONE
+    return DONE if good == len(outcomes) else PARTLY
+
+
+def plan(found: Sequence[inputs.Input], out: str, single: bool, scale: int) -> tuple[list[Group], list[inputs.Skipped]]:
+    """Sort files into groups and give each its place; name what is no picture, and places that clash.
+
+    Raises
+    ------
+    UsageError
+        OUT is to be a file and has the wrong end.
+    """
+    kinds, ours, skipped = _kinds(found)
+    places = {i.path: inputs.target_of(i, kinds[i.path], scale, out, single) for i in found if i.path in kinds}
+    for path in _clashing(places, skipped):
+        del places[path], kinds[path]
+    targets = {os.path.realpath(p) for p in places.values()}
+    for path in ours:
+        if os.path.realpath(path) not in targets:
+            skipped.append(inputs.Skipped(os.fspath(path), "is itself a result of acutance"))
+    series = dicom.find([p for p, kind in kinds.items() if kind == "dicom"])
+    skipped += [inputs.Skipped(str(e.path), e.message) for e in series.skipped]
+    groups: dict[Path, Group] = {}
+    for one in series.series:
+        paths = [Path(p) for p in one.paths]
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        tasks = tuple(Task(p, places[p], "dicom", f"{paths[0]}{more}") for p in paths)
+        groups[min(paths, key=list(places).index)] = Group(one.modality, tasks)
+    for path, kind in kinds.items():
+        if kind != "dicom":
+            groups[path] = Group("", (Task(path, places[path], kind, os.fspath(path)),))
+    return [groups[p] for p in places if p in groups], skipped
+
+
+def _kinds(found: Sequence[inputs.Input]) -> tuple[dict[Path, str], list[Path], list[inputs.Skipped]]:
+    """Return what each file holds, the results of acutance among them, and those that are no pictures."""
+    kinds: dict[Path, str] = {}
+    ours, skipped = [], []
+    for item in found:
+        try:
+            kind = kind_of(item.path)
+        except InputError as e:
+            skipped.append(inputs.Skipped(os.fspath(item.path), e.message))
+            continue
+        if results.is_result(item.path, kind):
+            ours.append(item.path)
+        else:
+            kinds[item.path] = kind
+    return kinds, ours, skipped
+
+
+def _clashing(places: dict[Path, Path], skipped: list[inputs.Skipped]) -> list[Path]:
+    """Return the files whose results would overwrite an input or another result, and say so in ``skipped``."""
+    sources = {os.path.realpath(p): p for p in places}
+    taken: dict[str, Path] = {}
+    clashing = []
+    for path, target in places.items():
+        real = os.path.realpath(target)
+        if real in sources:
+            why = f"its result would overwrite the input {sources[real]}"
+        elif real in taken:
+            why = f"its result would have the name of that of {taken[real]}; enhance it into another folder"
+        else:
+            taken[real] = path
+            continue
+        clashing.append(path)
+        skipped.append(inputs.Skipped(os.fspath(path), why))
+    return clashing
+
+
+def _enhance(groups: Sequence[Group], worker: Worker, jobs: int, screen: report.Screen) -> list[Outcome]:
+    """Enhance all files, first finding the range of each series that needs one."""
+    for folder in {task.target.parent for group in groups for task in group.tasks}:
+        sweep(folder)
+    with _threads(jobs, worker.stop) as pool:
+        ranges = _ranges(groups, worker, pool, screen)
+        work = [(task, ranges[i]) for i, group in enumerate(groups) for task in group.tasks]
+        outcomes: list[Outcome | None] = [None] * len(work)
+        with screen.progress("enhancing", len(work)) as bar:
+            worker.tell = lambda text: bar.update(bar.task_ids[0], description=report.one_line(text))
+            for i, outcome in _each(pool, lambda x: worker.enhance(*x), work):
+                outcomes[i] = outcome
+                if outcome.state == "skipped":
+                    screen.skip(os.fspath(work[i][0].source), outcome.reason)
+                bar.advance(bar.task_ids[0])
+    return [o for o in outcomes if o is not None]
+
+
+def _ranges(
+    groups: Sequence[Group], worker: Worker, pool: concurrent.futures.Executor, screen: report.Screen
+) -> list[Range | None]:
+    """Return the robust range of each series whose model asks for one, file by file; never is a series held at once."""
+    wanted = [
+        (i, task.source)
+        for i, group in enumerate(groups)
+        if len(group.tasks) > 1 and _asks_for_range(worker.enhancer, group.modality)
+        for task in group.tasks
+    ]
+    counters: dict[int, RangeCounter] = {}
+    if wanted:
+        with screen.progress("finding value ranges", len(wanted)) as bar:
+            for k, counter in _each(pool, lambda x: worker.count(x[1]), wanted):
+                if counter is not None:
+                    counters.setdefault(wanted[k][0], RangeCounter()).merge(counter)
+                bar.advance(bar.task_ids[0])
+    return [counters[i].range() if i in counters else None for i in range(len(groups))]
+
+
+def _asks_for_range(enhancer: Enhancer, modality: str) -> bool:
+    """Tell whether the range of a series would change what is made of its pictures."""
+    probe = Frame(np.zeros((1, 1), np.uint8), modality=modality, value_range=(0.0, 1.0))
+    return enhancer.derivation(probe).range_from == "series"
+
+
+@contextlib.contextmanager
+def _threads(jobs: int, stop: threading.Event) -> Iterator[concurrent.futures.Executor]:
+    """Run a pool; Ctrl-C ends it at the next picture, a second one at once, leaving temporary files to the next run."""
+    pool = concurrent.futures.ThreadPoolExecutor(jobs, thread_name_prefix="acutance")
+    try:
+        yield pool
+    except BaseException:
+        stop.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    finally:
+        try:
+            pool.shutdown(wait=True)
+        except KeyboardInterrupt:
+            os._exit(INTERRUPTED)
+
+
+def _each(pool: concurrent.futures.Executor, function: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple[int, R]]:
+    """Yield the number of each item and what the function gives for it, as they are done."""
+    futures = {pool.submit(function, item): i for i, item in enumerate(items)}
+    for future in concurrent.futures.as_completed(futures):
+        yield futures[future], future.result()

@@ -1,0 +1,122 @@
+"""``acutance enhance``: files, folders and whole series in, sharper ones out."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated
+
+import typer
+
+
+class Stitch(str, enum.Enum):
+    exact = "exact"
+    feather = "feather"
+
+
+class Guard(str, enum.Enum):
+    box = "box"
+    none = "none"
+
+
+class Compression(str, enum.Enum):
+    jpeg2000 = "jpeg2000"
+    rle = "rle"
+
+
+def enhance(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Files and folders (searched to any depth); - reads a list of paths, one a line. "
+            "DICOM files of one series share one value range.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="A file for one input file; a folder, made if need be, for several or for a folder. "
+            "In it relative paths are kept and names end in _x2 (_x3, _x4).",
+            show_default=False,
+        ),
+    ],
+    scale: Annotated[
+        int | None, typer.Option(min=2, max=4, help="Output pixels a side for each input pixel; 2 or the model's own.")
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|NAME|FILE|base",
+            help="By modality; a shipped model (see `acutance models`); an .onnx file; or no network.",
+        ),
+    ] = "auto",
+    backend: Annotated[str, typer.Option(help="What runs the model.")] = "auto",
+    tile: Annotated[
+        int | None, typer.Option(min=1, help="Side in pixels that the network sees at once; chosen when not given.")
+    ] = None,
+    stitch: Annotated[Stitch, typer.Option(help="Tiles that overlap wholly, or less and are blended.")] = Stitch.exact,
+    guard: Annotated[
+        Guard | None,
+        typer.Option(
+            help="box: every block of output pixels averages to its input pixel. As the model says when not given."
+        ),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="No network for pictures outside what the model was trained for.")
+    ] = False,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Files that are enhanced at the same time.")] = 1,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Redo what is already right, and replace files that are not ours.")
+    ] = False,
+    modality: Annotated[
+        str | None,
+        typer.Option(metavar="CODE", help="CT, MR, ...: of pictures whose file does not say it (all but DICOM)."),
+    ] = None,
+    compress: Annotated[
+        Compression | None, typer.Option(help="Lossless compression of DICOM pixels; none when not given.")
+    ] = None,
+    allow_burned_in: Annotated[
+        bool, typer.Option("--allow-burned-in", help="Take DICOM files that say that text is burned into their pixels.")
+    ] = False,
+    max_pixels: Annotated[
+        int | None, typer.Option(min=1, help="Pixels of one input file, more are refused; 2^28 when not given.")
+    ] = None,
+) -> None:
+    """Enhance files, folders or whole series.
+
+    What is already right in OUT is left alone, what is outdated or was interrupted is done again. Inputs that cannot be
+    enhanced are named on stderr with the reason, and the rest goes on.
+
+    Exit status: 0 all done, 3 some inputs were skipped, 1 none succeeded, 2 wrong usage, 130 interrupted.
+    """
+    from ..enhancer import Enhancer
+    from ..errors import ModelError, UsageError
+    from . import batch, work
+
+    try:
+        enhancer = Enhancer(
+            model,
+            backend,
+            scale=scale,
+            tile=tile,
+            stitch=stitch.value,
+            guard=guard.value if guard else None,
+            strict=strict,
+            threads=batch.threads_for(jobs),
+        )
+    except ModelError as e:
+        raise UsageError(str(e)) from None
+    settings = work.Settings(
+        overwrite=overwrite,
+        modality=modality.upper() if modality else None,
+        compress=compress.value if compress else None,
+        allow_burned_in=allow_burned_in,
+        max_pixels=max_pixels,
+    )
+    with enhancer:
+        code = batch.run(inputs, output, enhancer, settings, jobs)
+    raise typer.Exit(code)

@@ -1,0 +1,123 @@
+"""What the user sees: one line for each skipped input, a progress bar, a table."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from .work import Outcome
+
+LONG = 40
+"""Rows up to which the table has one for each series or file; longer ones are summed up by modality and model."""
+
+
+FILE_WIDTH = 160
+"""Columns of the table where it goes to a file."""
+
+
+def one_line(text: str) -> str:
+    """Return text that prints on one line of any terminal: no control characters, no broken Unicode."""
+    clean = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in clean)
+
+
+class Screen:
+    """Progress and messages on stderr; the bar is drawn only on a terminal."""
+
+    def __init__(self) -> None:
+        self._console = Console(file=sys.stderr, highlight=False, markup=False, soft_wrap=True)
+
+    def skip(self, path: str, reason: str) -> None:
+        """Name an input that is not enhanced."""
+        self.say(f"skipped {path}: {reason}")
+
+    def say(self, text: str) -> None:
+        self._console.print(Text(one_line(text)))
+
+    @contextlib.contextmanager
+    def progress(self, what: str, total: int) -> Iterator[Progress]:
+        """Draw a bar for ``total`` files; its only task is number 0."""
+        text = TextColumn("{task.description}", markup=False)
+        columns = (text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        off = not self._console.is_terminal
+        with Progress(*columns, console=self._console, transient=True, disable=off) as bar:
+            bar.add_task(what, total=total)
+            yield bar
+
+
+@dataclasses.dataclass(frozen=True)
+class _Row:
+    name: str
+    modality: str
+    model: str
+    backend: str
+    size: str
+
+
+def summary(outcomes: Sequence[Outcome], seconds: float) -> None:
+    """Print the table on stdout, and below it what the user should know of the results."""
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
+    done = [o for o in outcomes if o.state != "skipped"]
+    if done:
+        _print_table(console, done)
+    for count, note in _notes(done):
+        console.print(Text(one_line(f"{note} ({_pictures(count)})")))
+    states = collections.Counter(o.state for o in outcomes)
+    parts = [f"{states['enhanced']} enhanced", f"{states['kept']} already right", f"{states['skipped']} skipped"]
+    console.print(f"{', '.join(parts)}, in {seconds:.1f} s")
+
+
+def _print_table(console: Console, done: Sequence[Outcome]) -> None:
+    rows: dict[_Row, list[Outcome]] = {}
+    for outcome in done:
+        rows.setdefault(_row(outcome, outcome.name), []).append(outcome)
+    if len(rows) > LONG:
+        rows = {}
+        for outcome in done:
+            rows.setdefault(_row(outcome, ""), []).append(outcome)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=0)
+    table.add_column("input", overflow="fold", min_width=12)
+    for head in ("modality", "count", "pixels", "model", "backend", "ms", "result"):
+        table.add_column(f" {head}", overflow="fold", justify="right" if head in ("count", "ms") else "left")
+    for row, found in rows.items():
+        pictures = sum(o.pictures for o in found)
+        name = row.name or (f"{len(found)} files" if len(found) > 1 else "1 file")
+        spent = [o.milliseconds for o in found if o.state == "enhanced"]
+        worked = sum(o.pictures for o in found if o.state == "enhanced")
+        each = f"{sum(spent) / worked:.0f}" if worked else ""
+        states = collections.Counter(o.state for o in found)
+        result = ", ".join(
+            f"{'already right' if k == 'kept' else k}{f' {n}' if len(states) > 1 else ''}" for k, n in states.items()
+        )
+        cells = (one_line(name), row.modality, str(pictures), row.size, row.model, row.backend, each, result)
+        table.add_row(Text(cells[0]), *(Text(f" {c}") for c in cells[1:]))
+    console.print(table, soft_wrap=False)
+
+
+def _row(outcome: Outcome, name: str) -> _Row:
+    return _Row(name, outcome.modality, outcome.model, outcome.backend, outcome.size if name else "")
+
+
+def _notes(done: Iterable[Outcome]) -> list[tuple[int, str]]:
+    """Return why pictures are their base, and warnings, each once with the number of pictures."""
+    found: collections.Counter[str] = collections.Counter()
+    for outcome in done:
+        found.update(outcome.notes)
+    return [(n, note) for note, n in found.items()]
+
+
+def _pictures(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count} pictures"

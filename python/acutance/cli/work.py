@@ -1,0 +1,218 @@
+"""One file: read it, see whether its result is there already, enhance it, write it."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from .. import io
+from ..enhancer import Enhancer
+from ..errors import AcutanceError, OutputError
+from ..files.beside import reason
+from ..geometry import Frame, RangeCounter
+from . import results
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What the command line says beside what the Enhancer holds."""
+
+    overwrite: bool = False
+    modality: str | None = None
+    compress: Literal["jpeg2000", "rle"] | None = None
+    allow_burned_in: bool = False
+    max_pixels: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One file to be enhanced.
+
+    Attributes
+    ----------
+    source, target : Path
+    kind : str
+    name : str
+        Of the series or file in the summary.
+    """
+
+    source: Path
+    target: Path
+    kind: str
+    name: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of a file.
+
+    Attributes
+    ----------
+    name : str
+        Of the series or file in the summary.
+    state : {"enhanced", "kept", "skipped"}
+        ``"kept"``: the right result was there.
+    reason : str
+        Why it was skipped.
+    modality, model, backend, size : str
+        ``size`` of the results as ``1024 x 768``, columns first.
+    pictures : int
+    milliseconds : float
+        Of all pictures together, reading and writing not included.
+    notes : tuple of str
+        For each picture why it is its base, and each warning.
+    """
+
+    name: str
+    state: Literal["enhanced", "kept", "skipped"]
+    reason: str = ""
+    modality: str = ""
+    model: str = ""
+    backend: str = ""
+    size: str = ""
+    pictures: int = 0
+    milliseconds: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+class Stopped(Exception):
+    """The user has interrupted the work."""
+
+
+class Worker:
+    """Enhances files; several threads may do so at once.
+
+    Parameters
+    ----------
+    enhancer : Enhancer
+    settings : Settings
+    stop : threading.Event
+        Set when work is to end at the next picture.
+
+    Attributes
+    ----------
+    tell : callable
+        Called with what is being worked on.
+    """
+
+    def __init__(self, enhancer: Enhancer, settings: Settings, stop: threading.Event) -> None:
+        self.enhancer = enhancer
+        self.settings = settings
+        self.stop = stop
+        self.tell: Callable[[str], None] = lambda text: None
+
+    def count(self, path: Path) -> RangeCounter | None:
+        """Count the values of a file for the range of its series; None when it cannot be read."""
+        if self.stop.is_set():
+            raise Stopped
+        try:
+            counter = RangeCounter()
+            for frame in io.read(path, self.settings.modality, self.settings.max_pixels):
+                counter.add(frame)
+            return counter
+        except Exception:  # it is read again to be enhanced, and named then
+            return None
+
+    def enhance(self, task: Task, value_range: tuple[float, float] | None) -> Outcome:
+        """Enhance one file; whatever fails becomes the reason why it was skipped."""
+        try:
+            return self._enhance(task, value_range)
+        except Stopped:
+            raise
+        except AcutanceError as e:
+            why = e.message if e.path in (None, str(task.source)) else str(e)
+        except MemoryError:
+            why = "needs more memory than there is"
+        except Exception as e:
+            log.debug("%s", task.source, exc_info=True)
+            place = traceback.extract_tb(e.__traceback__)[-1]
+            why = f"could not be enhanced, which is a fault of acutance: {type(e).__name__} at "
+            why += f"{Path(place.filename).name}:{place.lineno}; please report it"
+        return Outcome(task.name, "skipped", why)
+
+    def _enhance(self, task: Task, value_range: tuple[float, float] | None) -> Outcome:
+        frames = io.read(task.source, self.settings.modality, self.settings.max_pixels)
+        if value_range is not None:
+            frames = [dataclasses.replace(f, value_range=value_range) for f in frames]
+        if task.kind == "dicom":
+            self._check_derivable(task, frames[0])
+        about = Outcome(task.name, "kept", modality=frames[0].modality, size=self._size(frames), pictures=len(frames))
+        planned = [self.enhancer.derivation(f) for f in frames]
+        if task.target.exists() and not self.settings.overwrite:
+            if results.is_right(task.target, frames, planned, self.settings.compress):
+                said = [_Said(d.model, d.backend, 0.0, (d.fell_back,) if d.fell_back else ()) for d in planned]
+                return _tell(about, said)
+            if not results.is_result(task.target):
+                raise OutputError(f"{task.target} is there and not from acutance; --overwrite replaces it")
+        _make_folder(task.target.parent)
+        said = []
+        io.write(
+            task.target,
+            self._results(task, frames, said),
+            compress=self.settings.compress if task.kind == "dicom" else None,
+            allow_burned_in=self.settings.allow_burned_in,
+        )
+        return dataclasses.replace(_tell(about, said), state="enhanced")
+
+    def _results(self, task: Task, frames: list[Frame], said: list[_Said]) -> Iterator[Frame]:
+        """Yield the enhanced Frames one by one, letting go of those they were made from."""
+        frames.reverse()
+        count = len(frames)
+        while frames:
+            if self.stop.is_set():
+                raise Stopped
+            self.tell(f"{task.source.name} {len(said) + 1}/{count}" if count > 1 else task.source.name)
+            result = self.enhancer.run(frames.pop())
+            notes = (*((result.fell_back,) if result.fell_back else ()), *result.warnings)
+            said.append(_Said(result.model, result.backend, result.milliseconds, notes))
+            yield result.frame
+
+    def _check_derivable(self, task: Task, frame: Frame) -> None:
+        from .. import dicom
+
+        assert frame.source is not None
+        allowed = self.settings.allow_burned_in
+        dicom.check(frame.source.header, self.enhancer.scale, allow_burned_in=allowed, path=task.source)
+
+    def _size(self, frames: list[Frame]) -> str:
+        sizes = dict.fromkeys((f.cols, f.rows) for f in frames)
+        if len(sizes) > 1:
+            return "various"
+        ((cols, rows),) = sizes
+        s = self.enhancer.scale
+        return f"{cols * s} x {rows * s}"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Said:
+    """What is remembered of one picture."""
+
+    model: str
+    backend: str
+    milliseconds: float
+    notes: tuple[str, ...]
+
+
+def _tell(about: Outcome, said: list[_Said]) -> Outcome:
+    """Add to an outcome what is remembered of its pictures."""
+    return dataclasses.replace(
+        about,
+        model=", ".join(dict.fromkeys(x.model for x in said)),
+        backend=", ".join(dict.fromkeys(x.backend for x in said)),
+        milliseconds=sum(x.milliseconds for x in said),
+        notes=tuple(note for x in said for note in x.notes),
+    )
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise OutputError(f"cannot be made: {reason(e)}", path) from None
