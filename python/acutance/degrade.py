@@ -18,6 +18,9 @@ F64 = NDArray[np.float64]
 REACH = 4.0
 """Where a Gaussian is cut, in sigma."""
 
+LEAST_SIGMA = 0.1
+"""Below it the sample beside the middle weighs less than 1e-21."""
+
 
 def crop(picture: Array, multiple: int) -> Array:
     """Return a view without the last rows and columns that make no whole ``multiple``."""
@@ -66,10 +69,10 @@ def _mean_rows(picture: F64, scale: int, sigma: float) -> F64:
 
 
 def gaussian(sigma: float) -> F64:
-    """Return a sampled Gaussian of odd length and unit sum; ``[1]`` for sigma 0."""
+    """Return a sampled Gaussian of odd length and unit sum; ``[1]`` for next to no sigma."""
     if not 0 <= sigma < np.inf:
         raise UsageError(f"a point spread of sigma {sigma} makes no sense; wanted 0 or more")
-    if sigma == 0:
+    if sigma < LEAST_SIGMA:
         return np.ones(1)
     reach = int(np.ceil(REACH * sigma))
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)

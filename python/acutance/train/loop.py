@@ -55,7 +55,7 @@ def loss_of(residual: Tensor, batch: Sequence[Tensor], recipe: Recipe) -> Tensor
     """
     _, wanted, drift, jitter = batch
     error = residual.float() - wanted
-    if recipe.model.guard == "box":
+    if recipe.model.guard == "box" and recipe.training.project:
         error = error - error.mean(dim=1, keepdim=True) + drift
     error = error / jitter
     if recipe.training.loss == "l2":

@@ -114,6 +114,8 @@ class Training(_Strict):
         ``"l1"``, ``"l2"`` or ``"charbonnier"``.
     halo : bool
         Whether a patch comes with its halo, so that no trained pixel has seen zero padding.
+    project : bool
+        Whether the loss sees what the guard makes of the result, where the model has one.
     precision : str
         Of Lightning Fabric: ``"32-true"`` or ``"bf16-mixed"``.
     pool, refresh : int
@@ -130,6 +132,7 @@ class Training(_Strict):
     ema: float = pydantic.Field(default=0.999, ge=0, lt=1)
     loss: Literal["l1", "l2", "charbonnier"] = "l1"
     halo: bool = True
+    project: bool = True
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     seed: int = 0
     pool: int = pydantic.Field(default=64, gt=0)
