@@ -11,17 +11,17 @@ pytest.importorskip("lightning")
 pytest.importorskip("onnxscript")
 
 import typer
-from acutance.export.command import export
+from acutance.export import command as export
 from typer.testing import CliRunner
 
 from acutance import model
-from acutance.train.command import train
+from acutance.train import command as train
 
 
 def test_train_and_export(small_data: Path, recipe_file: Path, tmp_path: Path) -> None:
     app = typer.Typer()
-    app.command()(train)
-    app.command()(export)
+    app.add_typer(train.app)
+    app.add_typer(export.app)
     run, folder, made = CliRunner(), tmp_path / "run", tmp_path / "tiny-x2.onnx"
     arguments = ["train", str(recipe_file), "--data", str(small_data), "-o", str(folder), "--steps", "3"]
     result = run.invoke(app, [*arguments, "--accelerator", "cpu", "--devices", "1"])

@@ -17,11 +17,11 @@ pytest.importorskip("lightning")
 from acutance import networks  # noqa: E402
 from acutance.errors import InputError, UsageError  # noqa: E402
 from acutance.evaluate import rivals, score  # noqa: E402
-from acutance.train import loop, validate  # noqa: E402
+from acutance.train import checkpoint, loop, validate  # noqa: E402
 from acutance.train import recipe as recipes  # noqa: E402
 
 
-def train(recipe: recipes.Recipe, data: Path, folder: Path, stop_at: int | None = None) -> loop.Trained:
+def train(recipe: recipes.Recipe, data: Path, folder: Path, stop_at: int | None = None) -> checkpoint.Trained:
     return loop.train(recipe, data, folder, accelerator="cpu", devices=1, stop_at=stop_at, progress=False)
 
 
@@ -42,7 +42,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(
     with (tmp_path / "killed" / loop.LOG).open() as f:
         assert [row["step"] for row in csv.DictReader(f)] == ["6", "12"]
     assert (tmp_path / "killed" / loop.CURVE).read_bytes()[:4] == b"\x89PNG"
-    restored = loop.restore(tmp_path / "whole" / loop.CHECKPOINT)
+    restored = checkpoint.restore(tmp_path / "whole" / loop.CHECKPOINT)
     assert_same(restored.network, whole.network)
     assert restored.recipe == recipe
     assert [d["source"] for d in restored.data] == ["source of a", "source of b"]
@@ -66,7 +66,7 @@ def test_what_is_no_checkpoint_is_refused(small_data: Path, recipe_file: Path, t
     path = tmp_path / loop.CHECKPOINT
     path.write_bytes(b"none")
     with pytest.raises(InputError, match="is no checkpoint"):
-        loop.restore(path)
+        checkpoint.restore(path)
     with pytest.raises(InputError, match="is no checkpoint"):
         train(recipes.load(recipe_file), small_data, tmp_path)
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation
 
 from .. import degrade as degradations
 from ..errors import UsageError
@@ -159,8 +158,15 @@ def foreground(modality: str, truth: Array, value_range: tuple[float, float]) ->
         return np.ones(truth.shape, dtype=bool)
     part = 0.08 if modality == "MR" else 0.05
     above = CT_FOREGROUND if modality == "CT" else low + part * (high - low)
-    grown: Mask = binary_dilation(truth > above, np.ones((3, 3), dtype=bool), iterations=2)
-    return grown
+    return _dilated(truth > above, 2)
+
+
+def _dilated(mask: Mask, by: int) -> Mask:
+    """Grow a mask by a square of ``2 * by + 1`` pixels a side."""
+    for axis in (0, 1):
+        padded = np.pad(mask, [(by, by) if i == axis else (0, 0) for i in (0, 1)])
+        mask = np.asarray(np.lib.stride_tricks.sliding_window_view(padded, 2 * by + 1, axis).any(axis=-1))
+    return mask
 
 
 def is_truth(modality: str, truth: Array, value_range: tuple[float, float]) -> bool:

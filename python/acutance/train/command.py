@@ -5,9 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 
+from . import loop
+from . import recipe as recipes
 
+app = typer.Typer()
+
+
+@app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="A recipe's .toml file, or the name of one that comes with acutance.")],
     data: Annotated[Path, typer.Option(envvar="ACUTANCE_DATA", help="Folder of the scans, with MANIFEST.csv.")],
@@ -18,11 +25,6 @@ def train(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of PyTorch.")] = None,
 ) -> None:
     """Train a network. A second call with the same folder goes on where the first was stopped."""
-    import torch
-
-    from . import loop
-    from . import recipe as recipes
-
     if threads is not None:
         torch.set_num_threads(threads)
     found = recipes.load(recipe, **({} if steps is None else {"training": {"steps": steps}}))

@@ -7,14 +7,16 @@ import os
 import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..evaluate import score
 from ..evaluate.scans import Scan
 from ..model import DataSource, Input, Metadata, Output, Scores, Training
 from ..networks import Rt
 from .recipe import Recipe
-from .validate import Line
+
+if TYPE_CHECKING:
+    from .validate import Line
 
 
 def sources(scans: Iterable[Scan]) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import csv
-import dataclasses
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -20,9 +19,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .. import networks
 from ..errors import InputError, UsageError
-from ..model import Metadata
 from ..networks import Rt
 from . import describe
+from .checkpoint import Trained
 from .examples import Batch, Pool, Truths
 from .recipe import Recipe, Training
 from .validate import Line, Validator, cases
@@ -63,37 +62,6 @@ def loss_of(residual: Tensor, batch: Sequence[Tensor], recipe: Recipe) -> Tensor
     if recipe.training.loss == "charbonnier":
         return (error.square() + CHARBONNIER**2).sqrt().mean()
     return error.abs().mean()
-
-
-@dataclasses.dataclass
-class Trained:
-    """What a training gives.
-
-    Attributes
-    ----------
-    network : Rt
-        With the averaged weights, not fused.
-    recipe : Recipe
-    lines : list of Line
-        The last validation.
-    data : list of dict
-        As :func:`describe.sources`.
-    commit : str
-        Of the source it was trained from.
-    seconds : float
-        Of all runs together.
-    """
-
-    network: Rt
-    recipe: Recipe
-    lines: list[Line]
-    data: list[dict[str, Any]]
-    commit: str
-    seconds: float
-
-    def metadata(self) -> Metadata:
-        """Return what the model file says of itself."""
-        return describe.metadata(self.network, self.recipe, self.data, self.lines, self.commit)
 
 
 class _State:
@@ -277,27 +245,6 @@ def train(
         end = min(stop_at or recipe.training.steps, recipe.training.steps)
         lines = _steps(state, validator, log, out, end, show)
     return Trained(_on_cpu(state.final()), recipe, lines, state.data, state.commit, state.seconds)
-
-
-def restore(path: str | os.PathLike[str]) -> Trained:
-    """Read a checkpoint, without scores.
-
-    Raises
-    ------
-    InputError
-        The file is no checkpoint.
-    """
-    try:
-        said = torch.load(path, map_location="cpu", weights_only=True)
-        recipe = Recipe.model_validate_json(said["recipe"])
-        network = networks.build(scale=recipe.model.scale, **recipe.network.model_dump())
-        weights = said["network"]
-        if said["average"] is not None:
-            weights = {k.removeprefix("module."): v for k, v in said["average"].items() if k != "n_averaged"}
-        network.load_state_dict(weights)
-        return Trained(network.eval(), recipe, [], said["data"], said["commit"], said["seconds"])
-    except Exception as e:
-        raise InputError(f"is no checkpoint of a training ({type(e).__name__})", path) from None
 
 
 def _on_cpu(network: Rt) -> Rt:
