@@ -70,7 +70,7 @@ def scale_bar(largest: float, unit: str, side: int) -> Array:
     draw.rectangle((left, top, right, bottom), outline=INK)
     for part in (0, 0.5, 1):
         y = bottom - part * (bottom - top)
-        draw.text((right + 10, y), f"{part * largest:.3g} {unit}", INK, font, anchor="lm")
+        draw.text((right + 10, y), f"{part * largest:.3g} {unit}".strip(), INK, font, anchor="lm")
     draw.text((left, bottom + 14), "absolute error", INK, font)
     return np.asarray(sheet)
 
