@@ -46,6 +46,8 @@ LEVEL = 1
 
 _RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 _MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
+_SILENT = logging.Logger("acutance.files.nifti", logging.CRITICAL + 1)
+
 _EXTENSIONS_LIMIT = 1 << 26
 """Bytes of header extensions that are looked at."""
 
@@ -320,8 +322,13 @@ def _parse(file: IO[bytes] | gzip.GzipFile, path: Path) -> NiftiHeader:
         if raw[place : place + 4] == pair:
             raise InputError("is half of a header and image pair; wanted one .nii or .nii.gz file", path)
         if raw[place : place + 4] == single and len(raw) >= size:
-            logging.getLogger("nibabel.global").addHandler(logging.NullHandler())
-            return kind(raw[:size])
+            header = kind(raw[:size], check=False)
+            unknown = header["pixdim"] == 0
+            header.check_fix(logger=_SILENT)
+            header["pixdim"][unknown] = 0  # nibabel makes them 1
+            if header["qform_code"] > 0:
+                header.get_qform()  # raises when its quaternion is none
+            return header
     raise InputError("is no NIfTI file, or its header is cut short", path)
 
 
