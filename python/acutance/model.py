@@ -72,6 +72,9 @@ class Training(_Strict):
     recipe: str = ""
     commit: str = ""
     degradation: str = ""
+    steps: int = 0
+    minutes: float = 0.0
+    device: str = ""
 
 
 class Scores(_Strict):

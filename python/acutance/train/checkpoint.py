@@ -34,8 +34,12 @@ class Trained:
         As :func:`describe.sources`.
     commit : str
         Of the source it was trained from.
+    steps : int
+        Taken.
     seconds : float
-        Of all runs together.
+        Of all runs together, validation not counted.
+    device : str
+        What it ran on, and in which precision.
     """
 
     network: Rt
@@ -43,11 +47,15 @@ class Trained:
     lines: list[Line]
     data: list[dict[str, Any]]
     commit: str
+    steps: int
     seconds: float
+    device: str
 
     def metadata(self) -> Metadata:
         """Return what the model file says of itself."""
-        return describe.metadata(self.network, self.recipe, self.data, self.lines, self.commit)
+        meta = describe.metadata(self.network, self.recipe, self.data, self.lines, self.commit)
+        how = {"steps": self.steps, "minutes": round(self.seconds / 60, 1), "device": self.device}
+        return meta.model_copy(update={"training": meta.training.model_copy(update=how)})
 
 
 def restore(path: str | os.PathLike[str]) -> Trained:
@@ -66,6 +74,7 @@ def restore(path: str | os.PathLike[str]) -> Trained:
         if said["average"] is not None:
             weights = {k.removeprefix("module."): v for k, v in said["average"].items() if k != "n_averaged"}
         network.load_state_dict(weights)
-        return Trained(network.eval(), recipe, [], said["data"], said["commit"], said["seconds"])
+        rest = {k: said[k] for k in ("data", "commit", "seconds", "device")}
+        return Trained(network.eval(), recipe, [], steps=said["step"], **rest)
     except Exception as e:
         raise InputError(f"is no checkpoint of a training ({type(e).__name__})", path) from None

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import platform
 import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from ..evaluate import score
 from ..evaluate.scans import Scan
@@ -35,6 +38,16 @@ def commit(folder: str | os.PathLike[str] | None = None) -> str:
     except OSError:
         return ""
     return said.stdout.strip() if said.returncode == 0 else ""
+
+
+def device(where: torch.device, count: int = 1) -> str:
+    """Name what a training runs on: the GPU's name, or the CPU's architecture and threads."""
+    if where.type == "cuda":
+        name = torch.cuda.get_device_name(where)
+    else:
+        threads = torch.get_num_threads()
+        name = f"{platform.machine()} CPU, {threads} thread{'s' if threads > 1 else ''}"
+    return f"{count} x {name}" if count > 1 else name
 
 
 def degradation(recipe: Recipe) -> str:

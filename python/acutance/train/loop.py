@@ -85,6 +85,7 @@ class _State:
             self.average.to(fabric.device)
         self.step, self.seconds = 0, 0.0
         self.data, self.commit = describe.sources(truths.scans), describe.commit()
+        self.device = f"{describe.device(fabric.device, fabric.world_size)}, {training.precision}"
         if resume is not None and resume.is_file():
             self._load(resume)
         share, rest = divmod(training.batch, fabric.world_size)
@@ -118,6 +119,7 @@ class _State:
             "seconds": self.seconds,
             "data": self.data,
             "commit": self.commit,
+            "device": self.device,
         }
         beside = path.with_suffix(".part")
         torch.save(said, beside)
@@ -244,7 +246,9 @@ def train(
 
         end = min(stop_at or recipe.training.steps, recipe.training.steps)
         lines = _steps(state, validator, log, out, end, show)
-    return Trained(_on_cpu(state.final()), recipe, lines, state.data, state.commit, state.seconds)
+    return Trained(
+        _on_cpu(state.final()), recipe, lines, state.data, state.commit, state.step, state.seconds, state.device
+    )
 
 
 def _on_cpu(network: Rt) -> Rt:

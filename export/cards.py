@@ -1,0 +1,89 @@
+"""Model cards, from what the model files say of themselves: ``python -m acutance.export.cards docs/models``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .. import model
+from ..model import Fixed, Metadata
+
+GUARDS = {
+    "box": "Every block of the output averages to its input pixel exactly, unless the user says otherwise.",
+    "none": "The output's blocks do not average to the input: the network also undoes blur.",
+}
+
+
+def card(meta: Metadata, size: int) -> str:
+    """Return a card in Markdown.
+
+    Parameters
+    ----------
+    size : int
+        Of the file in bytes.
+    """
+    mapping = meta.mapping
+    values = (
+        f"{mapping.low:g} to {mapping.high:g} {mapping.unit}"
+        if isinstance(mapping, Fixed)
+        else f"{mapping.low:g} to {mapping.high:g} percentile of the series"
+    )
+    spacing = "any" if meta.spacing_mm is None else f"{meta.spacing_mm[0]:g} to {meta.spacing_mm[1]:g} mm"
+    training = meta.training
+    facts = [
+        ("version", meta.version),
+        ("scale", f"{meta.scale}"),
+        ("modalities", ", ".join(meta.modalities)),
+        ("network", f"`{meta.network}`, {meta.precision}, {size / 1000:.0f} kB, halo {meta.halo} pixels"),
+        ("values mapped to 0 and 1", values),
+        ("pixels", spacing),
+        ("base", meta.base),
+        ("guard", f"{meta.guard}. {GUARDS[meta.guard]}"),
+        ("recipe", f"`{training.recipe}`"),
+        ("degradation", training.degradation),
+        ("training", f"{training.steps:,} steps in {training.minutes:g} minutes on {training.device}"),
+        ("source commit", f"`{training.commit}`"),
+    ]
+    data = [(d.source, d.licence, str(d.subjects)) for d in training.data]
+    parts = [
+        f"# {meta.name}\n",
+        "Made by `python -m acutance.export.cards` from the model file. Not a cleared medical device.\n",
+        _table(("", ""), facts),
+        "## Training data\n",
+        _table(("source", "licence", "subjects"), data),
+        f"## Scores on `{meta.scores.split}`\n",
+        f"Protocol {meta.scores.protocol}. PSNR in dB; gains in dB.\n",
+        _scores(meta.scores.rows),
+    ]
+    return "\n".join(parts)
+
+
+def _scores(rows: Sequence[dict[str, Any]]) -> str:
+    if not rows:
+        return "None yet.\n"
+    heads = list(rows[0])
+    cells = ([f"{v:.2f}" if isinstance(v, float) else str(v) for v in (row.get(h, "") for h in heads)] for row in rows)
+    return _table([h.replace("_", " ") for h in heads], cells)
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    lines += [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def main(folder: Annotated[Path, typer.Argument(help="Where the cards are written.")]) -> None:
+    """Write one card for each model that comes with the package."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in model.names():
+        found = model.load(name)
+        path = folder / f"{name}.md"
+        path.write_text(card(found.meta, len(found.data)), encoding="utf-8")
+        typer.echo(str(path))
+
+
+if __name__ == "__main__":
+    typer.run(main)
