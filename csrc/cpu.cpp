@@ -76,7 +76,12 @@ void fill_cpu(FillArgs a, int threads) {
   std::vector<int32_t> nearest(all);
   a.nearest = nearest.data();
   in_parts(cols, threads, [&](int begin, int end) {
-    for (int c = begin; c < end; ++c) fill_column(a, c);
+    std::vector<int32_t> last(end - begin, -1);
+    for (int r = 0; r < rows; ++r)
+      for (int c = begin; c < end; ++c) last[c - begin] = fill_down(a, r, c, last[c - begin]);
+    std::fill(last.begin(), last.end(), -1);
+    for (int r = rows - 1; r >= 0; --r)
+      for (int c = begin; c < end; ++c) last[c - begin] = fill_up(a, r, c, last[c - begin]);
   });
   with_pixel(a.picture.type, [&](auto pixel) {
     in_parts(rows, threads, [&](int begin, int end) {

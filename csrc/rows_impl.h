@@ -112,9 +112,11 @@ ACUTANCE_INLINE Run<Pixel, S, Taps> run_of(const AssembleArgs& a, const Sources&
 // on.
 template <class Pixel, int S, int Taps>
 ACUTANCE_INLINE void base_of(const Run<Pixel, S, Taps>& run, int64_t offset, Floats* y) {
+#pragma GCC unroll 9
   for (int at = 0; at <= Taps; ++at) {
     Floats across[S];
     for (int j = 0; j < S; ++j) across[j] = load(run.rows[at] + offset + j * run.stride);
+#pragma GCC unroll 4
     for (int i = 0; i < S; ++i) {
       const int k = at - (S > 1 && 2 * i + 1 >= S ? 1 : 0);
       if (k < 0 || k >= Taps) continue;

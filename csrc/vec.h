@@ -193,6 +193,22 @@ ACUTANCE_INLINE void store_samples(Half* p, Floats v) {
   vst1_u16(reinterpret_cast<uint16_t*>(p), vreinterpret_u16_f16(vcvt_f16_f32(v)));
 }
 
+typedef double Doubles __attribute__((vector_size(16)));
+typedef int64_t Longs __attribute__((vector_size(16)));
+
+ACUTANCE_INLINE Doubles lower(Floats v) {
+  return vcvt_f64_f32(vget_low_f32(v));
+}
+ACUTANCE_INLINE Doubles upper(Floats v) {
+  return vcvt_high_f64_f32(v);
+}
+ACUTANCE_INLINE Floats join(Doubles low, Doubles high) {
+  return vcvt_high_f32_f64(vcvt_f32_f64(low), high);
+}
+ACUTANCE_INLINE unsigned lanes_of(Longs low, Longs high) {
+  return static_cast<unsigned>((low[0] & 1) | (low[1] & 2) | (high[0] & 4) | (high[1] & 8));
+}
+
 ACUTANCE_INLINE void store_low_halves(void* p, Ints v) {
   vst1_u16(static_cast<uint16_t*>(p), vmovn_u32((uint32x4_t)v));
 }

@@ -14,21 +14,27 @@ struct FillArgs {
   int32_t* nearest;     // [rows, cols]: row of the nearest valid sample in the same column, -1 for none
 };
 
-// First pass, one column.
+// First pass, down a column: takes the row of the nearest valid sample above and returns it for the row below; -1 at
+// the top.
+ACUTANCE_FN int32_t fill_down(const FillArgs& a, int row, int col, int32_t last) {
+  if (!a.mask[row * a.mask_pitch + col]) last = row;
+  a.nearest[static_cast<int64_t>(row) * a.picture.cols + col] = last;
+  return last;
+}
+
+// Then up: the same from below; of two as near the upper one stays.
+ACUTANCE_FN int32_t fill_up(const FillArgs& a, int row, int col, int32_t last) {
+  int32_t* at = a.nearest + static_cast<int64_t>(row) * a.picture.cols + col;
+  if (*at == row) last = row;
+  if (last >= 0 && (*at < 0 || last - row < row - *at)) *at = last;
+  return last;
+}
+
 ACUTANCE_FN void fill_column(const FillArgs& a, int col) {
-  const int rows = a.picture.rows;
-  const int64_t cols = a.picture.cols;
   int32_t last = -1;
-  for (int r = 0; r < rows; ++r) {
-    if (!a.mask[r * a.mask_pitch + col]) last = r;
-    a.nearest[r * cols + col] = last;
-  }
+  for (int r = 0; r < a.picture.rows; ++r) last = fill_down(a, r, col, last);
   last = -1;
-  for (int r = rows - 1; r >= 0; --r) {
-    if (!a.mask[r * a.mask_pitch + col]) last = r;
-    int32_t* at = a.nearest + r * cols + col;
-    if (last >= 0 && (*at < 0 || last - r < r - *at)) *at = last;
-  }
+  for (int r = a.picture.rows - 1; r >= 0; --r) last = fill_up(a, r, col, last);
 }
 
 // The last column at which the candidate of column i is no worse than that of column k > i.
