@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import itertools
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +132,17 @@ def test_validation_scores_mr_against_zero_filled_k_space(small_data: Path, reci
         scores = [score.psnr(truth, score.inner(x(c.picture, 2), 2), peak) for x in (rivals.cubic, rivals.zero_filled)]
         gains.append(scores[0] - scores[1])
     assert line.gain == pytest.approx(np.mean(gains), abs=1e-4) and abs(line.gain) > 0.1
+
+
+def test_two_processes_train_one_network(small_data: Path, recipe_file: Path, tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text("from acutance.train.command import app\napp()\n")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    arguments = [str(recipe_file), "--data", str(small_data), "-o", str(tmp_path / "run"), "--steps", "2"]
+    settings = ["--accelerator", "cpu", "--devices", "2", "--threads", "1"]
+    said = subprocess.run([*launcher, *arguments, *settings], capture_output=True, text=True, timeout=300)
+    assert said.returncode == 0, said.stderr
+    both = checkpoint.restore(tmp_path / "run" / loop.CHECKPOINT)
+    assert both.steps == 2 and both.device.startswith("2 x ")
+    alone = train(recipes.load(recipe_file, training={"steps": 2}), small_data, tmp_path / "alone")
+    assert not torch.equal(both.network.layers[0].weight, alone.network.layers[0].weight)
