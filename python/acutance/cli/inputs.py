@@ -67,7 +67,7 @@ def collect(arguments: Sequence[str], listed: Iterable[str], out: Path) -> tuple
                 found.append(item)
             elif names[real] != item.path:
                 skipped.append(Skipped(os.fspath(item.path), f"is the same file as {names[real]}", counts=False))
-    return found, skipped
+    return found, list(dict.fromkeys(skipped))
 
 
 def is_single(arguments: Sequence[str]) -> bool:

@@ -16,22 +16,20 @@ def models(
     ] = None,
 ) -> None:
     """List the models, or print what one says of itself."""
-    from rich.console import Console
-    from rich.table import Table
-
     from .. import model as shipped
+    from . import report
 
-    console = Console(highlight=False)
     if name is not None:
         _describe(shipped.load(name))
         return
-    table = Table("name", "version", "scale", "modalities", "guard", "values", "pixels (mm)", "network")
+    table = report.table("name", "version", "scale", "modalities", "guard", "values", "pixels in mm", "network")
     for known in shipped.names():
         m = shipped.load(known).meta
         spacing = "any" if m.spacing_mm is None else f"{m.spacing_mm[0]:g} to {m.spacing_mm[1]:g}"
-        row = (m.name, m.version, str(m.scale), ", ".join(m.modalities), m.guard, _values(m), spacing, m.network)
-        table.add_row(*row)
-    console.print(table)
+        report.add_row(
+            table, m.name, m.version, str(m.scale), ", ".join(m.modalities), m.guard, _values(m), spacing, m.network
+        )
+    report.paper().print(table, soft_wrap=False)
 
 
 def _values(meta: Metadata) -> str:

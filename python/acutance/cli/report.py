@@ -56,6 +56,28 @@ class Screen:
             yield bar
 
 
+def paper() -> Console:
+    """Return what tables are printed on: stdout, wide where it is no terminal."""
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
+    return console
+
+
+def table(first: str, *heads: str, numbers: Sequence[str] = ()) -> Table:
+    """Return an empty table; the first column may break anywhere, ``numbers`` stand to the right."""
+    made = Table(box=SIMPLE_HEAD, pad_edge=False, padding=0)
+    made.add_column(first, overflow="fold", min_width=12)
+    for head in heads:
+        made.add_column(f" {head}", overflow="fold", justify="right" if head in numbers else "left")
+    return made
+
+
+def add_row(made: Table, first: str, *cells: str) -> None:
+    """Add a row of plain text."""
+    made.add_row(Text(one_line(first)), *(Text(f" {one_line(c)}") for c in cells))
+
+
 @dataclasses.dataclass(frozen=True)
 class _Row:
     name: str
@@ -67,9 +89,7 @@ class _Row:
 
 def summary(outcomes: Sequence[Outcome], seconds: float) -> None:
     """Print the table on stdout, and below it what the user should know of the results."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    if not console.is_terminal:
-        console.width = FILE_WIDTH
+    console = paper()
     done = [o for o in outcomes if o.state != "skipped"]
     if done:
         _print_table(console, done)
@@ -88,10 +108,8 @@ def _print_table(console: Console, done: Sequence[Outcome]) -> None:
         rows = {}
         for outcome in done:
             rows.setdefault(_row(outcome, ""), []).append(outcome)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=0)
-    table.add_column("input", overflow="fold", min_width=12)
-    for head in ("modality", "count", "pixels", "model", "backend", "ms", "result"):
-        table.add_column(f" {head}", overflow="fold", justify="right" if head in ("count", "ms") else "left")
+    heads = ("modality", "count", "pixels", "model", "backend", "ms", "result")
+    made = table("input", *heads, numbers=("count", "ms"))
     for row, found in rows.items():
         pictures = sum(o.pictures for o in found)
         name = row.name or (f"{len(found)} files" if len(found) > 1 else "1 file")
@@ -102,9 +120,8 @@ def _print_table(console: Console, done: Sequence[Outcome]) -> None:
         result = ", ".join(
             f"{'already right' if k == 'kept' else k}{f' {n}' if len(states) > 1 else ''}" for k, n in states.items()
         )
-        cells = (one_line(name), row.modality, str(pictures), row.size, row.model, row.backend, each, result)
-        table.add_row(Text(cells[0]), *(Text(f" {c}") for c in cells[1:]))
-    console.print(table, soft_wrap=False)
+        add_row(made, name, row.modality, str(pictures), row.size, row.model, row.backend, each, result)
+    console.print(made, soft_wrap=False)
 
 
 def _row(outcome: Outcome, name: str) -> _Row:

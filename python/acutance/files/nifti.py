@@ -45,7 +45,9 @@ LEVEL = 1
 """Compression level of ``.nii.gz``, as nibabel's own: higher ones take several times as long for a few per cent."""
 
 _RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
-_MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
+_MM = {1: 1000.0, 2: 1.0, 3: 0.001}
+"""Spatial part of ``xyzt_units``: metre, millimetre, micrometre; 0 is unknown."""
+
 _SILENT = logging.Logger("acutance.files.nifti", logging.CRITICAL + 1)
 
 _EXTENSIONS_LIMIT = 1 << 26
@@ -275,9 +277,10 @@ def _refined(kept: Header, shape: Sequence[int], start: int, scale: int, path: P
     header["dim"][0] = dims if shape[3] == kept.shape[3] else 3
     for i in axes:
         header["pixdim"][i + 1] /= scale
-    for code, matrix in (("sform_code", kept.nifti.get_sform()), ("qform_code", kept.nifti.get_qform())):
+    for code in ("sform_code", "qform_code"):
         if int(header[code]) <= 0:
             continue
+        matrix = header.get_sform() if code == "sform_code" else kept.nifti.get_qform()
         moved = refined_affine(matrix, axes, scale)
         moved[:3, 3] += start * matrix[:3, kept.axis]
         if code == "sform_code":
@@ -370,7 +373,7 @@ def _data(path: Path, header: NiftiHeader, shape: Sequence[int]) -> Array:
 
 def _spacing(header: NiftiHeader) -> tuple[float, float, float] | None:
     """Return the voxel spacing in mm, or None when the header does not give it."""
-    unit = _MM.get(header.get_xyzt_units()[0], 1.0)
+    unit = _MM.get(int(header["xyzt_units"]) % 8, 1.0)
     found: NDArray[np.float64] = np.abs(np.asarray(header["pixdim"][1:4], dtype=np.float64)) * unit
     if not np.isfinite(found).all() or not (found > 0).all():
         return None

@@ -180,7 +180,7 @@ def _name(code: object) -> str:
 
 
 def _colours(page: tifffile.TiffPage, indices: Array) -> Array:
-    """Look up a palette ``[3, n]`` of 16-bit values; 8-bit ones that were multiplied by 257, or by 256, become uint8."""
+    """Look up a palette ``[3, n]`` of 16-bit values; 8-bit ones times 257, or times 256, become uint8."""
     table = np.asarray(page.colormap).T
     if not (table % 257).any() or not (table % 256).any():
         table = (table >> 8).astype(np.uint8)
