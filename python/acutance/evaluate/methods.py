@@ -1,0 +1,141 @@
+"""The things that are compared: rivals and our models, all called the same way."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+
+from .. import model as models
+from ..enhancer import Enhancer
+from ..errors import UsageError
+from ..geometry import Array, Frame
+from . import rivals, score
+
+CODES = {
+    "CT": ("CT",),
+    "MR": ("MR",),
+    "XR": ("DX", "CR", "MG", "XA", "RF"),
+    "US": ("US",),
+    "ENDO": ("ES",),
+    "PET": ("PT",),
+    "NM": ("NM",),
+}
+"""DICOM modality codes (PS3.3 C.7.3.1.1.1) under which a modality's pictures are enhanced, the usual one first."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """One way to enlarge.
+
+    Attributes
+    ----------
+    name : str
+        As it stands in tables.
+    kind : str
+        ``"rival"`` or ``"model"``.
+    target : str
+        What :class:`~acutance.enhancer.Enhancer` is given for a model: a name, a path or ``"base"``.
+    """
+
+    name: str
+    kind: str
+    target: str = ""
+
+    def code_for(self, modality: str) -> str | None:
+        """Return the DICOM modality that its pictures are given as; None when the model was not made for them."""
+        if self.kind == "rival" or self.target == "base":
+            return CODES[modality][0]
+        made_for = models.load(self.target).meta.modalities
+        return next((code for code in CODES[modality] if code in made_for), None)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Input:
+    """What is enlarged: a degraded picture and what is known of it.
+
+    Attributes
+    ----------
+    pixels : ndarray
+        ``[rows, cols]``.
+    modality : str
+        Of the protocol.
+    scale : int
+    spacing : (float, float) or None
+        Millimetres between the rows and between the columns of ``pixels``.
+    value_range : (float, float) or None
+        Robust range of the whole degraded series.
+    """
+
+    pixels: Array
+    modality: str
+    scale: int
+    spacing: tuple[float, float] | None = None
+    value_range: tuple[float, float] | None = None
+
+
+def enlarge(method: Method, picture: Input) -> tuple[Array, str | None]:
+    """Return ``[rows * s, cols * s]`` in the dtype of the input, and why it is the base though it should not be.
+
+    Raises
+    ------
+    UsageError
+        There is no such rival for the modality.
+    """
+    if method.kind == "rival":
+        known = rivals.rivals_of(picture.modality, picture.scale)
+        if method.name not in known:
+            raise UsageError(f"no rival '{method.name}' for {picture.modality}; there are: {', '.join(known)}")
+        return score.rounded(known[method.name](picture.pixels, picture.scale), picture.pixels.dtype), None
+    frame = Frame(
+        picture.pixels,
+        modality=method.code_for(picture.modality) or "OT",
+        spacing=picture.spacing,
+        value_range=picture.value_range,
+    )
+    result = _enhancer(method.target, picture.scale).run(frame)
+    return result.pixels, result.fell_back
+
+
+@functools.lru_cache(maxsize=8)
+def _enhancer(target: str, scale: int) -> Enhancer:
+    # One thread: slices are small, and it is the slices that are shared out to processes.
+    return Enhancer(target, scale=scale, threads=1)
+
+
+def choose(names: Sequence[str], against: Sequence[str], scale: int) -> list[Method]:
+    """Return the rivals in ``against``, then the models in ``names`` and in ``against``.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Models: shipped names, paths or ``"base"``; all shipped ones of that scale when empty.
+    against : sequence of str
+        Rivals and models to compare with; all rivals when empty.
+    scale : int
+
+    Raises
+    ------
+    UsageError
+        A model enlarges by another scale.
+    ModelError
+        A model cannot be loaded.
+    """
+    rival_names = [n for n in rivals.NAMES if not against or n in against]
+    found = [Method(n, "rival") for n in rival_names]
+    shipped = [n for n in models.names() if models.load(n).meta.scale == scale]
+    for target in [*(names or shipped), *(n for n in against if n not in rivals.NAMES)]:
+        if target == "base":
+            found.append(Method("base", "model", "base"))
+            continue
+        meta = models.load(target).meta
+        if meta.scale != scale:
+            raise UsageError(f"model {meta.name} enlarges by {meta.scale}; --scale is {scale}")
+        found.append(Method(meta.name, "model", target))
+    return list(dict.fromkeys(found))
+
+
+def usable(methods: Sequence[Method], modality: str, scale: int) -> list[Method]:
+    """Return those of the methods that a modality has, in their order."""
+    known = rivals.rivals_of(modality, scale)
+    return [m for m in methods if (m.name in known if m.kind == "rival" else m.code_for(modality) is not None)]
