@@ -67,6 +67,9 @@ def test_table_json_picture_and_page(data: Path, tmp_path: Path, make_model: Cal
     text = (tmp_path / "quality.md").read_text(encoding="utf-8")
     assert "![CT: input, cubic, best rival, ours, truth and errors](out/CT.png)" in text
     assert "| psf 0.8 | nearest |" in text
+    ct, xr = text.split("## CT")[1].split("## X-ray")
+    assert "PSNR fg" in ct
+    assert "PSNR fg" not in xr  # the whole frame is foreground
     assert "**tiny-x2**" in text
     assert str(tmp_path) not in text
 

@@ -33,7 +33,8 @@ then over subjects; the 95 % interval is a bootstrap over subjects.
   edge has 0.60. **block error**: the largest `|mean of a block - input pixel|` anywhere, in stored units; 0 is what the
   guard promises.
 - **Rivals**: nearest, bilinear, cubic (Keys, a = -0.5), Lanczos (8 taps), zero-filled k-space (MR), and a linear 5x5
-  filter per output phase fitted to the train split of each modality over sigma 0 to 1.
+  filter per output phase, fitted by least squares to the train split of each modality that has one: over sigma 0 to 1,
+  for MR to k-space truncation.
 """
 
 MODALITY = """## {title}
@@ -77,12 +78,12 @@ def render(found: Mapping[str, Any], pictures: str) -> str:
     ours = {row["method"] for row in found["rows"] if row["kind"] == "model"}
     for modality in table.modalities(found):
         title = table.TITLES[modality]
-        scores = table.markdown(table.SCORE_HEADS, table.score_cells(found, modality), ours)
+        scores = table.markdown(*table.scores(found, modality), ours)
         picture = f"{pictures}/{modality}.png" if pictures else f"{modality}.png"
         parts.append(MODALITY.format(title=title, count=table.count(found, modality), picture=picture, scores=scores))
-        gains = table.gain_cells(found, modality)
-        if gains:
-            parts.append(GAIN.format(gains=table.markdown(table.GAIN_HEADS, gains)))
+        heads, lines = table.gains(found, modality)
+        if lines:
+            parts.append(GAIN.format(gains=table.markdown(heads, lines)))
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     parts.append(f"Measured in {found['seconds']:.0f} s with Python {found['python']}, {versions}.\n")
     return "\n".join(parts)

@@ -24,7 +24,7 @@ from matplotlib import patches, pyplot
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 SIDE = 80
-"""Rows and columns of a crop, in truth pixels."""
+"""Rows and columns of a crop, in truth pixels; less in slices of less than twice that."""
 
 SAMPLES = 2
 """Crops per modality, of different subjects."""
@@ -121,7 +121,7 @@ def _sample(scan: scans.Scan, series: scans.Series, truth: Array, scale: int) ->
 
 def _side(truth: Array, scale: int) -> int:
     smallest: int = min(truth.shape)
-    return min(SIDE, smallest - 4 * scale) // (2 * scale) * (2 * scale)
+    return min(SIDE, smallest // 2) // (2 * scale) * (2 * scale)
 
 
 def _inside(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

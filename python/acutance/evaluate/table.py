@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -52,7 +52,7 @@ def modalities(report: Mapping[str, Any]) -> list[str]:
 
 
 def score_cells(report: Mapping[str, Any], modality: str) -> list[tuple[str, ...]]:
-    """Return one line per row of a modality, under :data:`SCORE_HEADS`; the foreground only where it is a part."""
+    """Return one line per row of a modality, under :data:`SCORE_HEADS`."""
     out: list[tuple[str, ...]] = []
     for row in _of(report, modality):
         s = row["scores"]
@@ -95,6 +95,24 @@ def gain_cells(report: Mapping[str, Any], modality: str) -> list[tuple[str, ...]
     return out
 
 
+def scores(report: Mapping[str, Any], modality: str) -> tuple[Sequence[str], list[tuple[str, ...]]]:
+    """Return heads and lines of a modality's scores, without the foreground's where that is the whole frame."""
+    return _without_copies(SCORE_HEADS, score_cells(report, modality), report, modality)
+
+
+def gains(report: Mapping[str, Any], modality: str) -> tuple[Sequence[str], list[tuple[str, ...]]]:
+    """Return heads and lines of a modality's gains, without the foreground's where that is the whole frame."""
+    return _without_copies(GAIN_HEADS, gain_cells(report, modality), report, modality)
+
+
+def _without_copies(
+    heads: Sequence[str], lines: Sequence[tuple[str, ...]], report: Mapping[str, Any], modality: str
+) -> tuple[Sequence[str], list[tuple[str, ...]]]:
+    whole = all(r["scores"]["psnr"]["mean"] == r["scores"]["psnr_fg"]["mean"] for r in _of(report, modality))
+    kept = [k for k, head in enumerate(heads) if not (whole and head.endswith(" fg"))]
+    return [heads[k] for k in kept], [tuple(line[k] for k in kept) for line in lines]
+
+
 def count(report: Mapping[str, Any], modality: str) -> str:
     """Return how many subjects and slices a modality's rows rest on, in words."""
     row = _of(report, modality)[0]
@@ -107,14 +125,14 @@ def rich_tables(report: Mapping[str, Any]) -> list[Table]:
     out = []
     for modality in modalities(report):
         title = f"{TITLES[modality]}, {report['split']} split, scale {report['scale']}: {count(report, modality)}"
-        out.append(_rich(title, SCORE_HEADS, score_cells(report, modality), {r["method"] for r in _models(report)}))
-        gains = gain_cells(report, modality)
-        if gains:
-            out.append(_rich(f"{TITLES[modality]}: gain", GAIN_HEADS, gains, set()))
+        out.append(_rich(title, *scores(report, modality), {r["method"] for r in _models(report)}))
+        heads, lines = gains(report, modality)
+        if lines:
+            out.append(_rich(f"{TITLES[modality]}: gain", heads, lines, set()))
     return out
 
 
-def markdown(heads: Sequence[str], lines: Sequence[Sequence[str]], bold: set[str] = frozenset()) -> str:  # type: ignore[assignment]
+def markdown(heads: Sequence[str], lines: Sequence[Sequence[str]], bold: Collection[str] = ()) -> str:
     """Return a Markdown table; a line whose second cell is in ``bold`` has it in bold."""
     out = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
     last = ""
