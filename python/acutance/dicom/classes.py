@@ -50,8 +50,9 @@ PHOTOMETRIC = ("MONOCHROME1", "MONOCHROME2", "RGB", "YBR_FULL", "YBR_FULL_422", 
 
 
 def name(uid: str) -> str:
-    """Return the name of a UID as the standard gives it, or the UID itself."""
-    return str(UID(uid).name)
+    """Return the name of a UID as the standard gives it, the UID where it gives none."""
+    found = UID(uid)
+    return str(found.name) if found.is_valid else "(not a valid UID)"
 
 
 def check_class(uid: str | None, path: str | os.PathLike[str] | None) -> None:

@@ -20,7 +20,7 @@ from pydicom.tag import BaseTag
 from ..errors import InputError
 from .quiet import quiet
 
-HEADER_LIMIT = 1 << 25
+HEADER_LIMIT = 1 << 24
 """Bytes that a deflated header may inflate to."""
 
 _MENDED_LIMIT = 1 << 31
@@ -77,6 +77,7 @@ class Container:
                     force=True,
                     specific_tags=None if tags is None else list(tags),
                 )
+                _complete(self.header)
                 self.header.buffer = None  # it outlives the open file
                 self.syntax = self._syntax()
                 self.pixels = self._locate()
@@ -224,6 +225,13 @@ class Container:
             end += self._stream.write(self._inflater.take(wanted - (end - at)))
         self._stream.seek(at)
         return end - at
+
+
+def _complete(header: FileDataset) -> None:
+    """Take class and UID from the file meta information where the data set does not say them itself."""
+    for keyword, meta in (("SOPClassUID", "MediaStorageSOPClassUID"), ("SOPInstanceUID", "MediaStorageSOPInstanceUID")):
+        if not header.get(keyword) and header.file_meta.get(meta):
+            setattr(header, keyword, header.file_meta.get(meta))
 
 
 class _Bounded(io.BufferedReader):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.encaps import generate_frames
 from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import convert_color_space
 
 from ..errors import InputError
 from . import syntaxes
@@ -62,7 +63,9 @@ def decode(file: Container, layout: Layout) -> Decoded:
         layout = dataclasses.replace(layout, photometric="YBR_FULL")
     frames = _frames(file, layout, data)
     lossy = syntaxes.lossy_method(file.syntax, frames[0])
-    if file.syntax in syntaxes.JPEG_12 and _bits(file.syntax, frames[0]) == 12:
+    if file.syntax == uid.RLELossless:
+        arrays = [_rle(file, layout, frame) for frame in frames]
+    elif file.syntax in syntaxes.JPEG_12 and _bits(file.syntax, frames[0]) == 12:
         arrays = [_jpeg_12(file, layout, frame) for frame in frames]
     else:
         arrays = _pydicom(file, layout, data)
@@ -96,10 +99,10 @@ def _extended_offsets(file: Container) -> tuple[bytes, bytes] | None:
 def _check_frame(file: Container, layout: Layout, frame: bytes) -> None:
     kind = name(file.syntax)
     if file.syntax == uid.RLELossless:
-        offsets = syntaxes.segments(frame)
+        found = len(syntaxes.segments(frame))
         wanted = layout.samples * layout.allocated // 8
-        if offsets is None or len(offsets) != wanted or 64 * len(frame) < layout.frame_bytes:
-            raise InputError(f"is damaged: an {kind} frame does not hold what the header promises", file.path)
+        if found != wanted or 64 * len(frame) < layout.frame_bytes:
+            raise InputError(f"is damaged: a {kind} frame does not hold what the header promises", file.path)
         return
     said = syntaxes.inspect(file.syntax, frame)
     if said is None:
@@ -149,6 +152,21 @@ def _pydicom(file: Container, layout: Layout, data: bytes) -> list[Array]:
         ) from None
     shape = (layout.frames, layout.rows, layout.columns, layout.samples)
     return list(found.reshape(shape if layout.samples > 1 else shape[:3]))
+
+
+def _rle(file: Container, layout: Layout, frame: bytes) -> Array:
+    """Decode one RLE frame: a segment for each byte of each sample, the most significant first (PS3.5 G.2)."""
+    count = layout.rows * layout.columns
+    planes = [syntaxes.unpack(segment, count) for segment in syntaxes.segments(frame)]
+    if any(plane is None for plane in planes):
+        raise InputError("is damaged: its RLE Lossless pixels do not fill the picture", file.path)
+    joined = np.frombuffer(b"".join(planes), np.uint8)  # type: ignore[arg-type]
+    width = layout.allocated // 8
+    samples = joined.reshape(layout.samples, width, count).transpose(2, 0, 1)
+    values = np.ascontiguousarray(samples).view(f">u{width}").reshape(layout.rows, layout.columns, layout.samples)
+    if layout.photometric == "YBR_FULL":
+        values = np.asarray(convert_color_space(values, "YBR_FULL", "RGB"))
+    return values if layout.samples > 1 else values[..., 0]
 
 
 def _jpeg_12(file: Container, layout: Layout, frame: bytes) -> Array:

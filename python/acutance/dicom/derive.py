@@ -208,8 +208,10 @@ def _meta(out: Dataset) -> FileMetaDataset:
 
 
 def _compress(out: FileDataset, compress: str, path: str | None) -> None:
-    plugin = "pylibjpeg"
+    """Compress in place; reversible JPEG 2000 of colour is YBR_RCT, which its codec makes of RGB (PS3.5 8.2.4)."""
+    if compress == "jpeg2000" and out.SamplesPerPixel == 3:
+        out.PhotometricInterpretation = "YBR_RCT"
     try:
-        out.compress(_SYNTAXES[compress], encoding_plugin=plugin, generate_instance_uid=False)
+        out.compress(_SYNTAXES[compress], encoding_plugin="pylibjpeg", generate_instance_uid=False)
     except Exception as e:
         raise OutputError(f"cannot be compressed as {compress} ({type(e).__name__})", path) from None

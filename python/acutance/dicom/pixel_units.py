@@ -133,7 +133,10 @@ def rescale(dataset: Dataset, scale: int) -> None:
             for item in element.value or ():
                 rescale(item, scale)
         elif element.keyword in RULES and not element.is_empty:
-            element.value = _changed(element.value, RULES[element.keyword], scale)
+            try:
+                element.value = _changed(element.value, RULES[element.keyword], scale)
+            except (TypeError, ValueError, OverflowError):  # no number, so its old value would be wrong
+                del dataset[element.tag]
 
 
 def _changed(value: Any, rule: Rule, scale: int) -> Any:

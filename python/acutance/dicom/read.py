@@ -54,8 +54,7 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> list[
 
 def check_kind(header: Dataset, path: str | os.PathLike[str] | None) -> None:
     """Raise InputError unless the header is of an image on the allow-list that can be named as a source."""
-    uid = text(header, "SOPClassUID") or text(header.file_meta, "MediaStorageSOPClassUID")
-    check_class(uid, path)
+    check_class(text(header, "SOPClassUID"), path)
     if not text(header, "SOPInstanceUID"):
         raise InputError("has no SOP Instance UID, so nothing derived from it could name its source", path)
 

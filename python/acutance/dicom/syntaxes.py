@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import struct
-from collections.abc import Sequence
 
 from pydicom import uid
 
@@ -115,12 +115,31 @@ def _jpeg_2000(frame: bytes) -> Stream | None:
     return Stream(y1 - y0, x1 - x0, samples, (frame[at + 42] & 0x7F) + 1)
 
 
-def segments(frame: bytes) -> Sequence[int] | None:
-    """Return the offsets of the segments of an RLE frame (PS3.5 G.5), None if its header makes no sense."""
+def segments(frame: bytes) -> list[bytes]:
+    """Return the segments of an RLE frame (PS3.5 G.5), none if its header makes no sense."""
     if len(frame) < 64:
-        return None
+        return []
     count, *offsets = struct.unpack_from("<16I", frame)
-    used = offsets[:count]
-    if not 1 <= count <= 15 or used[0] != 64 or sorted(used) != used or used[-1] >= len(frame):
-        return None
-    return used
+    used = [*offsets[:count], len(frame)]
+    if not 1 <= count <= 15 or used[0] != 64 or sorted(used) != used:
+        return []
+    return [frame[a:b] for a, b in itertools.pairwise(used)]
+
+
+def unpack(segment: bytes, size: int) -> bytearray | None:
+    """Undo the PackBits of one RLE segment (PS3.5 G.3) up to ``size`` bytes; None if it holds fewer."""
+    out = bytearray()
+    at, end, made = 0, len(segment), 0
+    while made < size and at + 1 < end:
+        head = segment[at]
+        if head < 128:
+            out += segment[at + 1 : at + head + 2]
+            at += head + 2
+            made = len(out)
+        elif head > 128:
+            out += segment[at + 1 : at + 2] * (257 - head)
+            at += 2
+            made += 257 - head
+        else:
+            at += 1
+    return out[:size] if len(out) >= size else None

@@ -35,9 +35,9 @@ def write(path: str | os.PathLike[str], dataset: Dataset) -> None:
             file.flush()
             os.fsync(file.fileno())
             temporary.replace(target)
-    except OSError as e:
-        raise OutputError(f"cannot be written ({e.strerror or type(e).__name__})", target) from None
-    except Exception as e:  # pydicom, for a value that it cannot encode
+    except Exception as e:  # pydicom raises whatever it meets in a value that it cannot encode
+        if isinstance(e, OSError) and e.strerror:
+            raise OutputError(f"cannot be written ({e.strerror})", target) from None
         raise OutputError(f"cannot be written as DICOM ({type(e).__name__})", target) from None
     finally:
         with contextlib.suppress(OSError):
