@@ -10,11 +10,15 @@ PYTEST ?= -q --durations=10
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
+# Where there is nvcc, demo and tests compile the kernels once, for 8.0, which newer GPUs translate; wheels take minutes
+# more and hold every architecture.
+export ACUTANCE_CUDA_ARCHITECTURES ?= 80
+
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip install -qq
 DONE    := $(VENV)/.done
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
-	$(shell find csrc python export trt_engines bench -type f -not -name '*.pyc' -not -path '*/results/*')
+	$(shell find csrc $(wildcard cmake) python export trt_engines bench -type f -not -name '*.pyc' -not -path '*/results/*')
 
 .PHONY: help demo test test-all lint wheel sanitize clean install-demo install-test install-all
 
@@ -38,12 +42,13 @@ lint: $(DONE)/all  ## ruff, mypy, import-linter and clang-format
 	$(BIN)/lint-imports
 	$(BIN)/clang-format --dry-run --Werror $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 
+wheel: export ACUTANCE_CUDA_ARCHITECTURES =
 wheel: $(DONE)/test  ## wheel and sdist in dist/
 	$(BIN)/python -m build --no-isolation --wheel --outdir dist .
 	$(BIN)/python -m build --no-isolation --sdist --outdir dist .
 
 sanitize: $(DONE)/test  ## the CPU core under ASan and UBSan
-	PATH="$(abspath $(BIN)):$$PATH" bash csrc/sanitize.sh
+	PATH="$(abspath $(BIN)):$$PATH" PYTHON=$(abspath $(BIN))/python sh csrc/sanitize.sh
 
 clean:  ## remove what was built, the environment included
 	rm -rf $(VENV) build dist out .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
