@@ -3,24 +3,30 @@
 A slice is ``[rows, cols]`` or ``[rows, cols, 3]`` (RGB) of uint8, int16, uint16 or float32, dense within a row and with
 any distance from row to row. Arrays in host memory come in as NumPy arrays, by the buffer protocol or by DLPack and run
 on the CPU. :mod:`acutance.oracle` has the same ops in NumPy.
+
+Arrays on a CUDA device, all of a call on the same one, come in by ``__cuda_array_interface__`` or DLPack and run there,
+with the same results bit for bit. The work is enqueued on ``stream`` and not waited for, and no device memory is taken,
+so that a call can be captured into a CUDA graph: ``out`` must be given. The stream that an array's library names is
+waited for first, on the device; an array that names none must be ready on ``stream``.
 """
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ._native import core
-from .errors import UsageError
+from . import _native
+from .errors import BackendError, UsageError
 from .geometry import Array
 from .tiling import Axis, Plan
 
 __all__ = ["assemble", "fill", "gather"]
 
 
-def fill(slice: Any, mask: Any, out: Array | None = None, threads: int = 0) -> Array:
+def fill(slice: Any, mask: Any, out: Any = None, threads: int = 0, *, scratch: Any = None, stream: int = 0) -> Array:
     """Put the nearest valid sample in the place of masked ones.
 
     Parameters
@@ -33,23 +39,32 @@ def fill(slice: Any, mask: Any, out: Array | None = None, threads: int = 0) -> A
         Of the slice's shape and dtype; may be the slice itself.
     threads : int
         0: as many as the process may use.
+    scratch : array of int32
+        On a device: ``rows * cols`` samples of work memory.
+    stream : int
+        On a device: the CUDA stream's handle; 0 is the legacy default stream.
 
     Returns
     -------
     ndarray
-        A copy of ``slice`` in which every masked pixel, all colours, has the value of the valid pixel nearest by
-        Euclidean distance (ties: smallest row, then smallest column). With nothing or everything masked: the copy.
+        ``out``, or a new array: a copy of ``slice`` in which every masked pixel, all colours, has the value of the
+        valid pixel nearest by Euclidean distance (ties: smallest row, then smallest column). With nothing or everything
+        masked: the copy.
 
     Raises
     ------
     UsageError
         A dtype, shape or stride is not as above; the message says what was wanted.
+    BackendError
+        A CUDA call failed, or there is no CUDA module for device arrays.
     """
+    if _on_device(slice, mask, out):
+        _device_core().fill(slice, mask, _given(out), scratch, stream)
+        return _given(out)
     slice, mask = _host(slice), _host(mask)
-    if out is None:
-        out = np.empty(slice.shape, slice.dtype)
-    core.fill(slice, mask, out, threads)
-    return out
+    filled: Array = np.empty(slice.shape, slice.dtype) if out is None else out
+    _native.core.fill(slice, mask, filled, threads)
+    return filled
 
 
 def gather(
@@ -63,8 +78,9 @@ def gather(
     layout: str = "nchw",
     first: int = 0,
     count: int | None = None,
-    out: Array | None = None,
+    out: Any = None,
     threads: int = 0,
+    stream: int = 0,
 ) -> Array:
     """Cut a slice into the tiles that a network sees.
 
@@ -87,6 +103,8 @@ def gather(
         C-contiguous, to be written in place of a new array.
     threads : int
         0: as many as the process may use.
+    stream : int
+        On a device: the CUDA stream's handle; 0 is the legacy default stream.
 
     Returns
     -------
@@ -97,16 +115,25 @@ def gather(
     ------
     UsageError
         A dtype, shape, stride or number is not as above; the message says what was wanted.
+    BackendError
+        A CUDA call failed, or there is no CUDA module for device arrays.
     """
-    slice = _host(slice)
+    on_device = _on_device(slice, out)
     if count is None:
         count = plan.count - first
-    if out is None:
-        out = np.empty(tiles_shape(plan, unshuffle, layout, count), dtype)
-    elif out.shape[:1] != (count,):
-        raise UsageError(f"out holds {out.shape[0] if out.ndim else 0} tiles; wanted {count}")
-    core.gather(slice, _axis(plan.rows), _axis(plan.cols), gain, bias, unshuffle, layout, first, out, threads)
-    return out
+    tiles: Array
+    if out is None and not on_device:
+        tiles = np.empty(tiles_shape(plan, unshuffle, layout, count), dtype)
+    else:
+        tiles = _given(out)
+        if tuple(tiles.shape[:1]) != (count,):
+            raise UsageError(f"out holds {tiles.shape[0] if len(tiles.shape) else 0} tiles; wanted {count}")
+    settings = (_axis(plan.rows), _axis(plan.cols), gain, bias, unshuffle, layout, first)
+    if on_device:
+        _device_core().gather(slice, *settings, tiles, stream)
+    else:
+        _native.core.gather(_host(slice), *settings, tiles, threads)
+    return tiles
 
 
 def assemble(
@@ -124,9 +151,11 @@ def assemble(
     layout: str = "nchw",
     first: int = 0,
     rows: tuple[int, int] | None = None,
-    out: Array | None = None,
+    out: Any = None,
     threads: int = 0,
-) -> tuple[Array, int]:
+    nonfinite: Any = None,
+    stream: int = 0,
+) -> tuple[Array, Any]:
     """Turn residual tiles into output pixels: shuffle, stitch, add to the base, guard, round and clamp.
 
     Parameters
@@ -162,6 +191,10 @@ def assemble(
         ``[rows*s, cols*s]`` or ``[rows*s, cols*s, 3]`` of the slice's dtype, dense within a row.
     threads : int
         0: as many as the process may use.
+    nonfinite : array of int64
+        On a device: one sample to which the count is added; the caller makes it 0 before and looks at it after.
+    stream : int
+        On a device: the CUDA stream's handle; 0 is the legacy default stream.
 
     Returns
     -------
@@ -169,40 +202,31 @@ def assemble(
         Colours each get the residual of the luma.
     nonfinite : int
         How many samples were NaN or infinite, in the residual or after it was added. They have the base instead; the
-        caller must look at this.
+        caller must look at this. On a device: the array that was given.
 
     Raises
     ------
     UsageError
         A dtype, shape, stride or number is not as above, or a tile is not there; the message says what was wanted.
+    BackendError
+        A CUDA call failed, or there is no CUDA module for device arrays.
     """
-    slice = _host(slice)
+    if out is None and rows is not None:
+        raise UsageError("rows are given without out; wanted the array that is written piece by piece")
+    on_device = _on_device(residual, slice, mask, out)
+    settings = (_axis(plan.rows), _axis(plan.cols), plan.scale, gain, base, guard, low, high)
+    where = (padding, layout, first, *(rows or (0, plan.rows.size)))
+    if on_device:
+        _device_core().assemble(residual, slice, *settings, mask, *where, _given(out), nonfinite, stream)
+        return _given(out), nonfinite
+    if nonfinite is not None:
+        raise UsageError("nonfinite is given for arrays in host memory, where the count is returned; leave it out")
+    slice, mask = _host(slice), None if mask is None else _host(mask)
     if out is None:
-        if rows is not None:
-            raise UsageError("rows are given without out; wanted the array that is written piece by piece")
         out = np.empty((*plan.output_shape, *slice.shape[2:]), slice.dtype)
-    row0, row1 = rows or (0, plan.rows.size)
-    nonfinite = core.assemble(
-        None if residual is None else _host(residual),
-        slice,
-        _axis(plan.rows),
-        _axis(plan.cols),
-        plan.scale,
-        gain,
-        base,
-        guard,
-        low,
-        high,
-        None if mask is None else _host(mask),
-        padding,
-        layout,
-        first,
-        row0,
-        row1,
-        out,
-        threads,
-    )
-    return out, nonfinite
+    residual = None if residual is None else _host(residual)
+    count = _native.core.assemble(residual, slice, *settings, mask, *where, out, threads)
+    return out, count
 
 
 def tiles_shape(plan: Plan, channels_side: int, layout: str, count: int) -> tuple[int, int, int, int]:
@@ -226,6 +250,33 @@ def tiles_shape(plan: Plan, channels_side: int, layout: str, count: int) -> tupl
 
 def _axis(axis: Axis) -> tuple[int, int, int, int]:
     return (axis.size, axis.tile, axis.halo, axis.overlap)
+
+
+def _on_device(*arrays: Any) -> bool:
+    """Whether any of the arrays lies on a CUDA device."""
+    for x in arrays:
+        if x is None or isinstance(x, np.ndarray):
+            continue
+        if hasattr(x, "__cuda_array_interface__"):
+            return True
+        if hasattr(x, "__dlpack_device__") and int(x.__dlpack_device__()[0]) in (2, 13):  # CUDA, CUDA managed
+            return True
+    return False
+
+
+def _device_core() -> ModuleType:
+    if _native.cuda is None:
+        raise BackendError(
+            "an array lies on a CUDA device, and this acutance was built without CUDA; build it where nvcc is found"
+        )
+    return _native.cuda
+
+
+def _given(out: Any) -> Array:
+    if out is None:
+        raise UsageError("out is not given; wanted an array on the slice's device, since none is made there")
+    given: Array = out
+    return given
 
 
 def _host(x: Any) -> Any:

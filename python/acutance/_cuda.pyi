@@ -1,0 +1,37 @@
+from typing import Any
+
+def device_count() -> int: ...
+def fill(slice: Any, mask: Any, out: Any, scratch: Any, stream: int) -> None: ...
+def gather(
+    slice: Any,
+    rows: tuple[int, int, int, int],
+    cols: tuple[int, int, int, int],
+    gain: float,
+    bias: float,
+    unshuffle: int,
+    layout: str,
+    first: int,
+    out: Any,
+    stream: int,
+) -> None: ...
+def assemble(
+    residual: Any | None,
+    slice: Any,
+    rows: tuple[int, int, int, int],
+    cols: tuple[int, int, int, int],
+    scale: int,
+    gain: float,
+    base: str,
+    guard: bool,
+    low: float | None,
+    high: float | None,
+    mask: Any | None,
+    padding: float,
+    layout: str,
+    first: int,
+    row0: int,
+    row1: int,
+    out: Any,
+    nonfinite: Any,
+    stream: int,
+) -> None: ...
