@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import hypothesis
 import numpy as np
@@ -102,14 +103,38 @@ def make_model(tmp_path: Path) -> MakeModel:
     return make
 
 
-@pytest.fixture(scope="module", params=[*_native.core.paths(), "cuda"])
-def core(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
+def _load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def device_ops() -> ModuleType:
+    """The module tests/device_ops.py."""
+    return _load(Path(__file__).with_name("device_ops.py"))
+
+
+@pytest.fixture(scope="session")
+def emulated_cuda(device_ops: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """The CUDA module compiled for the host, to which host memory is that of its one device."""
+    return cast(ModuleType, device_ops.build_for_host(tmp_path_factory.mktemp("cuda")))
+
+
+@pytest.fixture(scope="module", params=[*_native.core.paths(), "cuda", "emulated-cuda"])
+def core(request: pytest.FixtureRequest, device_ops: ModuleType) -> Iterator[Any]:
     """The ops of each implementation that this machine has; NumPy arrays in and out."""
     if request.param == "cuda":
         if _native.cuda_device_count() == 0:
-            pytest.skip("no GPU")
+            pytest.skip("no CUDA device")
+        yield device_ops.DeviceOps(device_ops.cuda_upload())
+    elif request.param == "emulated-cuda":
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_native, "cuda", request.getfixturevalue("emulated_cuda"))
+            yield device_ops.DeviceOps(device_ops.host_upload)
+    else:
+        _native.core.use_path(request.param)
         yield ops
-        return
-    _native.core.use_path(request.param)
-    yield ops
-    _native.core.use_path(_native.core.paths()[-1])
+        _native.core.use_path(_native.core.paths()[-1])
