@@ -113,6 +113,8 @@ Tiles check_tiles(const Array& a, const Grid& g, bool nhwc, int channels, int fi
   const int64_t c = a.shape[nhwc ? 3 : 1], count = axis_count(g.rows) * static_cast<int64_t>(axis_count(g.cols));
   if (first < 0 || first + a.shape[0] > count)
     refuse(a.name, " holds tiles ", first, " to ", first + a.shape[0] - 1, "; the plan has ", count);
+  if (a.shape[0] * h > std::numeric_limits<int32_t>::max())
+    refuse(a.name, " holds ", a.shape[0], " tiles of ", h, " rows; wanted fewer than 2^31 rows at once");
   Tiles t{a.data, c * h * w, h * w, w, 1, first, static_cast<int>(a.shape[0]), static_cast<int>(c), type};
   if (nhwc) t.channel = 1, t.row = w * c, t.col = c;
   return t;

@@ -32,9 +32,11 @@ void parallel(int parts, int threads, const std::function<void(int)>& work) {
       next = parts;
     }
   };
+  const int more = std::min(threads, parts) - 1;
   std::vector<std::thread> others;
+  others.reserve(std::max(more, 0));
   try {
-    for (int k = 1; k < std::min(threads, parts); ++k) others.emplace_back(loop);
+    for (int k = 0; k < more; ++k) others.emplace_back(loop);
   } catch (const std::system_error&) {
     // No further thread can be had: those that run share the work.
   }
