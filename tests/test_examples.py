@@ -14,6 +14,8 @@ import pydicom
 import pytest
 from PIL import Image
 
+from acutance import model
+
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 FILES = sorted(EXAMPLES.glob("*.dcm"))
 
@@ -96,15 +98,29 @@ def test_demo_writes_derived_files_and_pictures(demo: tuple[Path, str]) -> None:
                 assert min(image.size) > 400
 
 
+def table(text: str) -> dict[str, list[str]]:
+    return {x[0]: x[1:] for x in map(str.split, text.splitlines()) if len(x) == 8 and x[0].endswith(".dcm")}
+
+
+def test_demo_gives_what_the_readme_says(demo: tuple[Path, str]) -> None:
+    said, found = (table(text) for text in ((EXAMPLES.parent / "README.md").read_text(encoding="utf-8"), demo[1]))
+    assert said.keys() == found.keys()
+    for name, row in found.items():
+        assert said[name][:2] == row[:2]
+        assert float(said[name][3]) == pytest.approx(float(row[3]), abs=0.02)
+        assert float(said[name][5]) == pytest.approx(float(row[5]), abs=0.02)
+
+
 def test_demo_ends_in_a_table(demo: tuple[Path, str]) -> None:
-    rows = {x[0]: x[1:] for x in map(str.split, demo[1].splitlines()) if len(x) == 8 and x[0].endswith(".dcm")}
-    assert {name: row[:2] for name, row in rows.items()} == {
-        "ct-abdomen.dcm": ["ct-rt-x2", "onnxruntime"],
-        "mr-brain.dcm": ["mr-rt-x2", "onnxruntime"],
-        "xr-chest.dcm": ["base", "base"],
-    }
-    gain = {name: float(row[5]) - float(row[3]) for name, row in rows.items()}
-    assert gain["ct-abdomen.dcm"] > 1
-    assert gain["mr-brain.dcm"] > 0.5
-    assert gain["xr-chest.dcm"] == 0
-    assert "xr-chest.dcm got the base" in demo[1]
+    rows = table(demo[1])
+    assert list(rows) == [path.name for path in FILES]
+    for path in FILES:
+        chosen = model.choose(pydicom.dcmread(path, stop_before_pixels=True).Modality)
+        used, backend, _, cubic, _, ours, _ = rows[path.name]
+        if chosen is None:
+            assert (used, backend, ours) == ("base", "base", cubic)
+            assert f"{path.name} got the base" in demo[1]
+        else:
+            assert (used, backend) == (chosen.meta.name, "onnxruntime")
+            assert float(ours) - float(cubic) > 0.5
+    assert {"ct-rt-x2", "mr-rt-x2"} <= {row[0] for row in rows.values()}
