@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import nibabel
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, binary_fill_holes, gaussian_filter, label, uniform_filter
@@ -195,10 +196,29 @@ class _View:
         ratios = [score.psnr(truth, r, peak) for r in results]
         return cls(sample, side, small, results, [(r - truth) * unit for r in results], truth, ratios)
 
+    def turn(self, pixels: Array) -> Array:
+        """Put the head or the front up: slices of volumes have the axis that goes there as their columns."""
+        if self.up is None:
+            return pixels
+        return np.rot90(pixels) if self.up else pixels.T
+
+    def turn_corner(self) -> tuple[int, int]:
+        """Return row and column of the crop's first pixel as :meth:`turn` shows it."""
+        top, left = self.sample.corner
+        if self.up is None:
+            return top, left
+        return (self.sample.truth.shape[1] - left - self.side if self.up else left), top
+
     @property
-    def turned(self) -> bool:
-        """Volumes have RAS axes: a quarter turn puts the front or the top of the head up."""
-        return self.sample.scan.path.name.endswith(".nii.gz")
+    def up(self) -> bool | None:
+        """Whether columns count towards the head or the front; None for pictures, which lie as they should."""
+        path = self.sample.scan.path
+        if not path.name.endswith(".nii.gz"):
+            return None
+        image: Any = nibabel.load(path)
+        axis = score.acquisition_axis(image.shape, [float(z) for z in image.header.get_zooms()])
+        along: Array = np.asarray(image.affine)[:3, 1 if axis == 2 else 2]
+        return bool(along[np.argmax(np.abs(along))] > 0)
 
 
 def _unit(modality: str) -> str:
@@ -207,10 +227,9 @@ def _unit(modality: str) -> str:
     return "% of range" if modality in ("MR", "PET", "NM") else "gray levels"
 
 
-def _show(axis: Any, pixels: Array, turned: bool, low: float, high: float, cmap: str = "gray") -> Any:
+def _show(axis: Any, pixels: Array, low: float, high: float, cmap: str = "gray") -> Any:
     axis.axis("off")
-    seen = np.rot90(pixels) if turned else pixels
-    return axis.imshow(seen, cmap=cmap, vmin=low, vmax=high, interpolation="nearest")
+    return axis.imshow(pixels, cmap=cmap, vmin=low, vmax=high, interpolation="nearest")
 
 
 def _draw_crops(figure: Any, place: Any, view: _View, titles: Sequence[str]) -> None:
@@ -222,13 +241,13 @@ def _draw_crops(figure: Any, place: Any, view: _View, titles: Sequence[str]) -> 
     ):
         axis = figure.add_subplot(cells[k])
         axis.set_title(name, fontsize=9)
-        _show(axis, pixels, view.turned, low, high)
+        _show(axis, view.turn(pixels), low, high)
 
 
 def _draw_errors(figure: Any, place: Any, view: _View, limit: float, unit: str) -> None:
     cells = place.subgridspec(1, len(view.errors) + 2)
     for k, error in enumerate(view.errors):
-        image = _show(figure.add_subplot(cells[k + 1]), error, view.turned, -limit, limit, "RdBu_r")
+        image = _show(figure.add_subplot(cells[k + 1]), view.turn(error), -limit, limit, "RdBu_r")
     last = figure.add_subplot(cells[-1])
     last.axis("off")
     bar = figure.colorbar(image, cax=last.inset_axes((0.08, 0.05, 0.1, 0.9)))
@@ -239,10 +258,8 @@ def _draw_errors(figure: Any, place: Any, view: _View, limit: float, unit: str) 
 def _draw_whole(axis: Any, view: _View) -> None:
     truth = np.asarray(view.sample.truth, dtype=np.float32)
     low, high = (float(x) for x in np.percentile(truth, (1, 99.5)))
-    top, left = view.sample.corner
-    if view.turned:  # np.rot90 puts row i, column j at row cols - 1 - j, column i
-        top, left = truth.shape[1] - left - view.side, top
-    _show(axis, truth, view.turned, low, high)
+    top, left = view.turn_corner()
+    _show(axis, view.turn(truth), low, high)
     box = patches.Rectangle((left - 0.5, top - 0.5), view.side, view.side, fill=False, edgecolor="#ffcc00", linewidth=1)
     axis.add_patch(box)
     axis.set_title(view.sample.scan.path.name.removesuffix(".nii.gz"), fontsize=8)
