@@ -43,7 +43,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     return run
 
 
-def picture(rows: int, cols: int, seed: int = 0, top: int = 250) -> Any:
+def values(rows: int, cols: int, seed: int = 0, top: int = 250) -> Any:
     """Return smooth values from 0 to ``top`` with some noise, float."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:rows, :cols]
@@ -51,14 +51,14 @@ def picture(rows: int, cols: int, seed: int = 0, top: int = 250) -> Any:
     return (smooth - smooth.min()) / np.ptp(smooth) * top
 
 
-def make_dicom(
-    path: Path, modality: str = "MR", index: int = 0, series: str = "1", side: int = 40, **changes: Any
-) -> Path:
+def _dicom(path: Path, modality: str = "MR", index: int = 0, series: str = "1", side: int = 40, **changes: Any) -> Path:
     """Write one slice of a series cut down from the shipped example of that modality."""
     header = pydicom.dcmread(EXAMPLES / {"CT": "ct-abdomen.dcm", "MR": "mr-brain.dcm", "CR": "xr-chest.dcm"}[modality])
-    pixels = picture(side, side + 8, seed=index, top=900 + 100 * index if modality != "CR" else 250)
+    pixels = values(side, side + 8, seed=index, top=900 + 100 * index if modality != "CR" else 250)
+    dtype = np.uint8 if header.BitsAllocated == 8 else np.uint16
+    assert header.PixelRepresentation == 0
     header.Rows, header.Columns = pixels.shape
-    header.PixelData = pixels.astype(header.pixel_array.dtype).tobytes()
+    header.PixelData = pixels.astype(dtype).tobytes()
     header.SeriesInstanceUID = f"1.2.3.{series}"
     header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{series}.{index + 1}"
     if modality != "CR":
@@ -71,15 +71,42 @@ def make_dicom(
     return path
 
 
-def make_picture(path: Path, rows: int = 20, cols: int = 30, seed: int = 0) -> Path:
+def _picture(path: Path, rows: int = 20, cols: int = 30, seed: int = 0) -> Path:
     """Write a gray picture in the format of the name: PNG, JPEG, TIFF of 16 bits, NIfTI of four slices."""
     path.parent.mkdir(parents=True, exist_ok=True)
     name = path.name.lower()
     if name.endswith((".nii", ".nii.gz")):
-        data = np.stack([picture(cols, rows, seed + k, 800) for k in range(4)], axis=2)
+        data = np.stack([values(cols, rows, seed + k, 800) for k in range(4)], axis=2)
         nibabel.save(nibabel.Nifti1Image(data.astype(np.int16), np.diag([0.7, 0.7, 4, 1])), path)
     elif name.endswith((".tif", ".tiff")):
-        tifffile.imwrite(path, picture(rows, cols, seed, 60000).astype(np.uint16))
+        tifffile.imwrite(path, values(rows, cols, seed, 60000).astype(np.uint16))
     else:
-        Image.fromarray(picture(rows, cols, seed).astype(np.uint8)).save(path)
+        Image.fromarray(values(rows, cols, seed).astype(np.uint8)).save(path)
     return path
+
+
+@pytest.fixture
+def make_dicom() -> Callable[..., Path]:
+    """Return :func:`_dicom`."""
+    return _dicom
+
+
+@pytest.fixture
+def make_picture() -> Callable[..., Path]:
+    """Return :func:`_picture`."""
+    return _picture
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """A folder with one series, one picture of each kind, and three files that are none."""
+    folder = tmp_path / "in"
+    for i in range(2):
+        _dicom(folder / "s" / f"IM{i}", index=i)
+    _dicom(folder / "ct.dcm", "CT", series="2")
+    for name in ("p/a.png", "p/b.tif", "p/c.jpg", "v.nii.gz"):
+        _picture(folder / name)
+    (folder / "notes.txt").write_text("no picture")
+    (folder / "s" / "empty").touch()
+    (folder / "cut.png").write_bytes((folder / "p" / "a.png").read_bytes()[:100])
+    return folder

@@ -64,18 +64,23 @@ class Fake(importlib.metadata.EntryPoint):
         def hello(name: str) -> None:
             """Say hello."""
             typer.echo(f"hello {name}")
+            if name == "missing":
+                import torch_that_is_not_there  # noqa: F401
 
         return app
 
 
 def test_others_add_commands_by_entry_points(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     points = [Fake(name, value, cli.GROUP) for name, value in (("greet", "here:app"), ("train", "missing:app"))]
-    points.append(Fake("build", "missing:app", cli.GROUP))
+    points += [Fake(name, "missing:app", cli.GROUP) for name in ("build", "models")]
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points)
     assert run("greet", "you").out == "hello you\n"
     listed = run("--help").out
     assert "greet" in listed and "train" in listed
     assert "Say hello" in run("greet", "--help").out
+    assert "ct-rt-x2" in run("models").out, "ours come first"
+    late = run("greet", "missing")
+    assert late.code == 2 and late.err[0].endswith("which is not installed: pip install 'acutance[greet]'")
     for name, extra in (("train", "train"), ("build", "tensorrt")):
         ran = run(name, "recipe.toml")
         wanted = f"acutance: `acutance {name}` needs torch, which is not installed: pip install 'acutance[{extra}]'"

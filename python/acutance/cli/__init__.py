@@ -7,6 +7,7 @@ group ``acutance.commands``, each a ``typer.Typer`` app; what they need is impor
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
@@ -31,15 +32,17 @@ class _Commands(TyperGroup):
     """The subcommands here, and those that entry points name; a listing does not import the latter."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), *sorted(_entry_points())]
+        own = super().list_commands(ctx)
+        return [*own, *sorted(_entry_points().keys() - set(own))]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in _entry_points():
-            return super().get_command(ctx, cmd_name)
-        return TyperCommand(cmd_name, help=f"See `acutance {cmd_name} --help`.")
+        own = super().get_command(ctx, cmd_name)
+        if own is None and cmd_name in _entry_points():
+            return TyperCommand(cmd_name, help=f"See `acutance {cmd_name} --help`.")
+        return own
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        if args and args[0] in _entry_points():
+        if super().get_command(ctx, args[0]) is None and args[0] in _entry_points():
             return args[0], _load(args[0]), args[1:]
         return super().resolve_command(ctx, args)
 
@@ -49,21 +52,29 @@ def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
 
 
 def _load(name: str) -> Any:
-    """Import a subcommand.
-
-    Raises
-    ------
-    UsageError
-        What it needs is not installed; the message names the extra that brings it.
-    """
+    """Import a subcommand; what it needs may be missing already here or first when it runs."""
     try:
-        app = _entry_points()[name].load()
+        command = typer.main.get_command(_entry_points()[name].load())
     except ImportError as e:
-        extra = _EXTRAS.get(name, name)
-        raise UsageError(
-            f"`acutance {name}` needs {e.name or e}, which is not installed: pip install 'acutance[{extra}]'"
-        ) from None
-    return typer.main.get_command(app)
+        raise _missing(name, e) from None
+    invoke = command.invoke
+
+    def run(ctx: Any) -> Any:
+        try:
+            return invoke(ctx)
+        except ModuleNotFoundError as e:
+            raise _missing(name, e) from None
+
+    command.invoke = run  # type: ignore[method-assign]
+    return command
+
+
+def _missing(name: str, error: ImportError) -> UsageError:
+    """Return the error that names the extra which brings what a subcommand needs."""
+    what = error.name or error
+    return UsageError(
+        f"`acutance {name}` needs {what}, which is not installed: pip install 'acutance[{_EXTRAS.get(name, name)}]'"
+    )
 
 
 app = typer.Typer(
@@ -95,6 +106,9 @@ def _options(
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, 3 done in part, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files come in every encoding
     try:
         app(args=None if argv is None else list(argv), prog_name="acutance")
     except KeyboardInterrupt:

@@ -62,7 +62,7 @@ def run(arguments: Sequence[str], out: str, enhancer: Enhancer, settings: Settin
     single = inputs.is_single(arguments)
     inputs.check_out(out, single)
     try:
-        found, skipped = inputs.collect(arguments, sys.stdin, Path(out))
+        found, skipped = inputs.collect(arguments, _stdin(), Path(out))
         groups, refused = plan(found, out, single, enhancer.scale)
         skipped += refused
         for item in skipped:
@@ -77,6 +77,12 @@ def run(arguments: Sequence[str], out: str, enhancer: Enhancer, settings: Settin
     if not good:
         return NONE
     return DONE if good == len(outcomes) else PARTLY
+
+
+def _stdin() -> Iterator[str]:
+    """Yield the lines of stdin as names of files, in whatever encoding they are."""
+    if sys.stdin is not None:
+        yield from map(os.fsdecode, sys.stdin.buffer)
 
 
 def plan(found: Sequence[inputs.Input], out: str, single: bool, scale: int) -> tuple[list[Group], list[inputs.Skipped]]:
@@ -98,11 +104,12 @@ def plan(found: Sequence[inputs.Input], out: str, single: bool, scale: int) -> t
     series = dicom.find([p for p, kind in kinds.items() if kind == "dicom"])
     skipped += [inputs.Skipped(str(e.path), e.message) for e in series.skipped]
     groups: dict[Path, Group] = {}
+    order = {path: i for i, path in enumerate(places)}
     for one in series.series:
-        paths = [Path(p) for p in one.paths]
+        paths = sorted((Path(p) for p in one.paths), key=order.__getitem__)
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         tasks = tuple(Task(p, places[p], "dicom", f"{paths[0]}{more}") for p in paths)
-        groups[min(paths, key=list(places).index)] = Group(one.modality, tasks)
+        groups[paths[0]] = Group(one.modality, tasks)
     for path, kind in kinds.items():
         if kind != "dicom":
             groups[path] = Group("", (Task(path, places[path], kind, os.fspath(path)),))
