@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import dataclasses
+import functools
 import importlib.metadata
 import logging
 import os
@@ -231,7 +232,7 @@ class Enhancer:
 
     def _decide(self, frame: Frame) -> tuple[models.Model | None, Derivation, tuple[str, ...]]:
         """Choose model, range and guard for a picture; no pixel is computed."""
-        software = importlib.metadata.version("acutance")
+        software = _software()
         model, fell_back, warnings = self._model, None, []
         if self._auto:
             model = models.choose(frame.modality, self.scale)
@@ -344,6 +345,12 @@ class Enhancer:
             if model.sha256 not in self._backends:
                 self._backends[model.sha256] = backends.open_backend(self._backend_name, model, self.threads)
             return self._backends[model.sha256]
+
+
+@functools.cache
+def _software() -> str:
+    """Return the package's version; to look it up takes longer than to plan a picture."""
+    return importlib.metadata.version("acutance")
 
 
 def _as_frame(picture: Frame | Array, modality: str | None, spacing: tuple[float, float] | None) -> Frame:

@@ -158,7 +158,7 @@ def foreground(modality: str, truth: Array, value_range: tuple[float, float]) ->
         return np.ones(truth.shape, dtype=bool)
     part = 0.08 if modality == "MR" else 0.05
     above = CT_FOREGROUND if modality == "CT" else low + part * (high - low)
-    return _dilated(truth > above, 2)
+    return _dilated(truth > above, 2) if modality in ("CT", "MR") else np.asarray(truth > above)
 
 
 def _dilated(mask: Mask, by: int) -> Mask:
