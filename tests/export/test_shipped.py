@@ -1,0 +1,35 @@
+"""What comes with the package: small files that old runtimes read, of the stated network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx")
+
+from acutance import model  # noqa: E402
+
+MODELS = model.names()
+
+
+def test_the_models_of_the_plan_are_there() -> None:
+    assert {"ct-rt-x2", "ct-rt-x2-sharp", "mr-rt-x2", "gray-rt-x2"} <= set(MODELS)
+
+
+@pytest.mark.parametrize("name", [n for n in MODELS if "-rt-x2" in n])
+def test_an_rt_model_is_small_and_of_the_stated_size(name: str) -> None:
+    found = model.load(name)
+    assert len(found.data) < 300_000
+    graph = onnx.load_model_from_string(found.data)
+    assert graph.ir_version <= 10 and [o.version for o in graph.opset_import if o.domain == ""] == [18]
+    assert sum(int(np.prod(w.dims)) for w in graph.graph.initializer) == 47_716
+    assert found.meta.halo == 7
+    assert b"site-packages" not in found.data
+
+
+@pytest.mark.parametrize("name", [n for n in MODELS if "-rt-x2" in n])
+def test_an_rt_model_beat_its_rival_in_every_row_of_val(name: str) -> None:
+    scores = model.load(name).meta.scores
+    assert scores.rows
+    if scores.split == "val":
+        assert all(row["gain"] > 0 and row["worst_subject"] > -0.05 for row in scores.rows)
