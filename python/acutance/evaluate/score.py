@@ -152,7 +152,7 @@ def data_range(modality: str, series: Sequence[Array]) -> tuple[float, float]:
 
 
 def foreground(modality: str, truth: Array, value_range: tuple[float, float]) -> Mask:
-    """Return ``[rows, cols]``, True where a truth shows something: DESIGN.md section 10."""
+    """Return ``[rows, cols]``, True where a truth shows something that counts (docs/protocol.md)."""
     low, high = value_range
     if modality in ("XR", "US", "ENDO"):
         return np.ones(truth.shape, dtype=bool)
