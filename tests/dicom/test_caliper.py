@@ -141,6 +141,28 @@ def test_real_files(sample: Callable[[str], Path], convert: Callable[..., Path],
     assert _compare(pydicom.dcmread(sample(name)), pydicom.dcmread(derived), 3) > 0
 
 
+def test_frames_of_different_spacing(objects: ModuleType, convert: Callable[..., Path], tmp_path: Path) -> None:
+    made = objects.enhanced_mr()
+    del made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+    for i, group in enumerate(made.PerFrameFunctionalGroupsSequence):
+        group.PixelMeasuresSequence = [objects.item(PixelSpacing=[1.0 + i, 0.5 + i], SliceThickness=2)]
+    source = objects.save(made, tmp_path / "a.dcm")
+    assert _compare(pydicom.dcmread(source), pydicom.dcmread(convert(source, tmp_path / "b.dcm", 3)), 3) > 0
+
+
+def test_plane_shared_by_all_frames_is_moved_once(
+    objects: ModuleType, convert: Callable[..., Path], tmp_path: Path
+) -> None:
+    made = objects.enhanced_mr()
+    shared = made.SharedFunctionalGroupsSequence[0]
+    shared.PlanePositionSequence = made.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence
+    shared.PlaneOrientationSequence = made.PerFrameFunctionalGroupsSequence[0].PlaneOrientationSequence
+    for group in made.PerFrameFunctionalGroupsSequence:
+        del group.PlanePositionSequence, group.PlaneOrientationSequence
+    source = objects.save(made, tmp_path / "a.dcm")
+    assert _compare(pydicom.dcmread(source), pydicom.dcmread(convert(source, tmp_path / "b.dcm")), 2) > 0
+
+
 def test_real_enhanced_object(data_dir: Path, convert: Callable[..., Path], tmp_path: Path) -> None:
     source = data_dir / "DICOM" / "dicom2nifti" / "hyperfine__anatomical__001__001.dcm"
     derived = convert(source, tmp_path / "b.dcm")

@@ -243,6 +243,11 @@ def test_lossless_syntaxes_are_exact(sample: Sample, name: str) -> None:
     assert np.array_equal(dicom.read(sample(name))[0].pixels, truth)
 
 
+def test_odd_number_of_bytes_in_words(sample: Sample) -> None:
+    truth = dicom.read(sample("SC_rgb_small_odd.dcm"))[0].pixels
+    assert truth.size % 2 and np.array_equal(dicom.read(sample("SC_rgb_small_odd_big_endian.dcm"))[0].pixels, truth)
+
+
 def test_twelve_bit_jpeg_is_what_dcmtk_decodes(sample: Sample, tmp_path: Path, tool: Any) -> None:
     assert tool("dcmdjpeg", sample("JPGExtended.dcm"), tmp_path / "a.dcm").returncode == 0
     wanted = pydicom.dcmread(tmp_path / "a.dcm").pixel_array
@@ -255,6 +260,7 @@ def test_loss_is_noted_only_where_there_is_any(sample: Sample, tmp_path: Path) -
         ("JPEG2000.dcm", "ISO_15444_1"),
         ("SC_rgb_jpeg_dcmtk.dcm", "ISO_10918_1"),
         ("SC_rgb_jls_lossy_line.dcm", "ISO_14495_1"),
+        ("SC_rgb_gdcm_KY.dcm", None),
         ("MR_small_jp2klossless.dcm", None),
         ("SC_rgb_rle.dcm", None),
     ):

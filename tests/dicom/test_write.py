@@ -47,6 +47,14 @@ def test_what_stood_there_stands_when_writing_fails(made: Any, tmp_path: Path, m
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.dcm", "source.dcm"]
 
 
+def test_who_reads_the_old_file_keeps_it(made: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.dcm").write_bytes(b"before")
+    with (tmp_path / "a.dcm").open("rb") as reader:
+        dicom.write(tmp_path / "a.dcm", made)
+        assert reader.read() == b"before"
+    assert pydicom.dcmread(tmp_path / "a.dcm").Rows == made.Rows
+
+
 def test_errors_name_the_file(made: Any, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"none/a\.dcm: cannot be written \(No such file"):
         dicom.write(tmp_path / "none" / "a.dcm", made)

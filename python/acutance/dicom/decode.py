@@ -59,8 +59,6 @@ def decode(file: Container, layout: Layout) -> Decoded:
         data = file.native(layout.frame_bytes * layout.frames)
         return Decoded([_stored(a, layout, False) for a in _pydicom(file, layout, data)])
     data = file.encapsulated()
-    if layout.photometric == "YBR_FULL_422":  # what the codec gives back is not subsampled any more
-        layout = dataclasses.replace(layout, photometric="YBR_FULL")
     frames = _frames(file, layout, data)
     lossy = syntaxes.lossy_method(file.syntax, frames[0])
     if file.syntax == uid.RLELossless:
@@ -164,7 +162,7 @@ def _rle(file: Container, layout: Layout, frame: bytes) -> Array:
     width = layout.allocated // 8
     samples = joined.reshape(layout.samples, width, count).transpose(2, 0, 1)
     values = np.ascontiguousarray(samples).view(f">u{width}").reshape(layout.rows, layout.columns, layout.samples)
-    if layout.photometric == "YBR_FULL":
+    if layout.photometric.startswith("YBR_FULL"):  # no codec gives back subsampled ones
         values = np.asarray(convert_color_space(values, "YBR_FULL", "RGB"))
     return values if layout.samples > 1 else values[..., 0]
 
