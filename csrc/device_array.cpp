@@ -64,7 +64,8 @@ DeviceArray::DeviceArray(const py::object& o, const char* name, cudaStream_t str
       refuse(name, std::string("is a ") + Py_TYPE(o.ptr())->tp_name +
                        "; wanted an array on a CUDA device, with __cuda_array_interface__ or DLPack");
   } catch (const py::error_already_set& e) {
-    refuse(name, std::string("does not say where its memory is: ") + e.what());
+    refuse(name, "does not say where its memory is: " + e.type().attr("__name__").cast<std::string>() + ": " +
+                     py::str(e.value()).cast<std::string>());
   } catch (const py::cast_error&) {
     refuse(name, "has a __cuda_array_interface__ that is not of version 3");
   }
