@@ -161,12 +161,12 @@ def _enhance(groups: Sequence[Group], worker: Worker, jobs: int, screen: report.
         work = [(task, ranges[i]) for i, group in enumerate(groups) for task in group.tasks]
         outcomes: list[Outcome | None] = [None] * len(work)
         with screen.progress("enhancing", len(work)) as bar:
-            worker.tell = lambda text: bar.update(bar.task_ids[0], description=report.one_line(text))
+            worker.tell = bar.tell
             for i, outcome in _each(pool, lambda x: worker.enhance(*x), work):
                 outcomes[i] = outcome
                 if outcome.state == "skipped":
                     screen.skip(os.fspath(work[i][0].source), outcome.reason)
-                bar.advance(bar.task_ids[0])
+                bar.advance()
     return [o for o in outcomes if o is not None]
 
 
@@ -186,7 +186,7 @@ def _ranges(
             for k, counter in _each(pool, lambda x: worker.count(x[1]), wanted):
                 if counter is not None:
                     counters.setdefault(wanted[k][0], RangeCounter()).merge(counter)
-                bar.advance(bar.task_ids[0])
+                bar.advance()
     return [counters[i].range() if i in counters else None for i in range(len(groups))]
 
 

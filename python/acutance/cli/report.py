@@ -46,14 +46,33 @@ class Screen:
         self._console.print(Text(one_line(text)))
 
     @contextlib.contextmanager
-    def progress(self, what: str, total: int) -> Iterator[Progress]:
-        """Draw a bar for ``total`` files; its only task is number 0."""
+    def progress(self, what: str, total: int) -> Iterator[Bar]:
+        """Draw a bar for ``total`` files, if there is a terminal to draw it on."""
+        if not self._console.is_terminal:
+            yield Bar(None)
+            return
         text = TextColumn("{task.description}", markup=False)
         columns = (text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        off = not self._console.is_terminal
-        with Progress(*columns, console=self._console, transient=True, disable=off) as bar:
-            bar.add_task(what, total=total)
-            yield bar
+        with Progress(*columns, console=self._console, transient=True) as drawn:
+            drawn.add_task(what, total=total)
+            yield Bar(drawn)
+
+
+class Bar:
+    """A progress bar, or none."""
+
+    def __init__(self, drawn: Progress | None) -> None:
+        self._drawn = drawn
+
+    def advance(self) -> None:
+        """Count one file."""
+        if self._drawn is not None:
+            self._drawn.advance(self._drawn.task_ids[0])
+
+    def tell(self, text: str) -> None:
+        """Show what is being worked on."""
+        if self._drawn is not None:
+            self._drawn.update(self._drawn.task_ids[0], description=one_line(text))
 
 
 def paper() -> Console:

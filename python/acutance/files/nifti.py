@@ -182,7 +182,7 @@ def read_record(path: str | os.PathLike[str]) -> record.Record | None:
             block = io.BytesIO(file.read(min(header.get_data_offset() - start, _EXTENSIONS_LIMIT)))
             size, swapped = len(block.getbuffer()), header.endianness != endian_codes["native"]
             extensions = header.exts_klass.from_fileobj(block, size, swapped) if size else []
-            texts = [e.content for e in extensions if e.get_code() == COMMENT]
+            texts = [e.get_content() for e in extensions if e.get_code() == COMMENT]
     except (InputError, TypeError):
         return None
     return next((r for r in map(record.parse, texts) if r is not None), None)

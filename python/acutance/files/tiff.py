@@ -35,6 +35,9 @@ _MM = {2: 25.4, 3: 10.0}
 
 _IMAGEJ_MM = {"mm": 1.0, "cm": 10.0, "um": 0.001, "µm": 0.001, "\\u00b5m": 0.001, "micron": 0.001, "inch": 25.4}
 
+_ICC = 34675
+"""Tag of the colour profile, of type 7 (bytes)."""
+
 _GRAY, _PALETTE = ("MINISBLACK", "MINISWHITE"), "PALETTE"
 
 
@@ -86,7 +89,7 @@ def write(
                 description=text if i == 0 else None,
                 resolution=per_cm,
                 resolutionunit="CENTIMETER" if per_cm else "NONE",
-                iccprofile=icc,
+                extratags=() if icc is None else ((_ICC, 7, len(icc), icc, True),),
                 metadata=None,
                 software="acutance",
                 contiguous=False,
@@ -139,7 +142,7 @@ def _page(page: tifffile.TiffPage, file: tifffile.TiffFile, path: Path, number: 
         bits = page.bitspersample
     if _name(page.photometric) == _PALETTE:
         pixels, bits = _colours(page, pixels), None
-    profile = page.tags.get(34675)
+    profile = page.tags.get(_ICC)
     orientation = page.tags.valueof(274, 1)
     return Page(
         drop_alpha(storable(pixels, path), path),
@@ -157,7 +160,7 @@ def _pixels(page: tifffile.TiffPage, path: Path) -> Array:
     try:
         pixels = page.asarray()
     except ValueError as e:
-        if "imagecodecs" not in str(e):
+        if "imagecodecs" not in str(e) and "not supported" not in str(e):
             raise
         pixels = _by_pillow(page, path)
     if pixels.ndim == 3 and page.planarconfig is not None and int(page.planarconfig) == 2:
