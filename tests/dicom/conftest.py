@@ -18,16 +18,23 @@ from acutance import Enhancer, dicom
 from acutance.geometry import Frame
 
 
+def _load(file: str, name: str) -> ModuleType:
+    """Import a module that lies beside this file, which is in no package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(file))
+    assert spec is not None and spec.loader is not None
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
 @pytest.fixture(scope="session")
 def objects() -> ModuleType:
-    """The module ``objects.py`` beside this file."""
-    name = "acutance_test_objects"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name("objects.py"))
-        assert spec is not None and spec.loader is not None
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
+    """``objects.py`` and ``enhanced.py`` as one module."""
+    made = _load("objects.py", "acutance_test_objects")
+    enhanced = _load("enhanced.py", "acutance_test_enhanced")
+    made.CLASSES.update(enhanced.CLASSES)
+    made.enhanced_ct, made.enhanced_mr = enhanced.enhanced_ct, enhanced.enhanced_mr
+    return made
 
 
 @pytest.fixture(scope="session")
