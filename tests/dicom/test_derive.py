@@ -106,6 +106,9 @@ def test_history_is_carried_on(objects: ModuleType, enlarge: Enlarge, tmp_path: 
     ]
     made = _derived(objects, enlarge, tmp_path, source)
     assert made.DerivationDescription.startswith("denoised; Enlarged 2 times")
+    source.DerivationDescription = "d" * 1024
+    long = _derived(objects, enlarge, tmp_path, source).DerivationDescription
+    assert len(long) <= 1024 and long.startswith("ddd") and "; Enlarged 2 times" in long
     assert [x.CodeValue for x in made.DerivationCodeSequence] == ["113040", "113085"]
     assert [x.Manufacturer for x in made.ContributingEquipmentSequence] == ["x", "acutance"]
     assert (made.LossyImageCompression, made.LossyImageCompressionRatio) == ("01", 12)

@@ -64,9 +64,10 @@ def mark(out: Dataset, header: Dataset, derivations: Sequence[Derivation]) -> No
         for keyword in ("MRImageFrameTypeSequence", "CTImageFrameTypeSequence"):
             for item in groups.items(group, keyword):
                 item.FrameType = _derived_type(item.get("FrameType"))
-    before = text(out, "DerivationDescription")
     said = description(derivations) + ("" if _valid(header) else "; its source has no valid UID to refer to")
-    out.DerivationDescription = _shortened(f"{before}; {said}" if before else said, _ST)
+    said = _shortened(said, _ST)
+    before = _shortened(text(out, "DerivationDescription"), _ST - len(said) - 2)
+    out.DerivationDescription = f"{before}; {said}" if before else said
     out.DerivationCodeSequence = [*groups.items(out, "DerivationCodeSequence"), _resampling()]
     if _valid(header):
         out.SourceImageSequence = [_source(header)]
@@ -170,7 +171,7 @@ def _distinct(derivations: Sequence[Derivation]) -> list[Derivation]:
 
 def _shortened(value: str | None, length: int) -> str:
     value = value or ""
-    return value if len(value) <= length else value[: length - 3] + "..."
+    return value if len(value) <= length else value[: max(length - 3, 0)] + "..." * (length > 3)
 
 
 def _code(value: str, meaning: str) -> Dataset:
