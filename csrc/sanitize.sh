@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds the CPU core with AddressSanitizer and UndefinedBehaviorSanitizer and runs the tests of the ops on it.
+# Builds the CPU core with AddressSanitizer and UndefinedBehaviorSanitizer and runs the tests of the ops on it, and on the
+# CUDA sources compiled for the host likewise.
 # Wants cmake, ninja and, in $PYTHON (default python3), acutance with its test requirements and pybind11.
 # Further arguments go to pytest.
 set -eu
@@ -16,6 +17,7 @@ cmake --build "$build" --target _core
 # allocator would hide an array's end from it; what the interpreter never frees is no leak of ours.
 LD_PRELOAD="$(c++ -print-file-name=libasan.so) $(c++ -print-file-name=libstdc++.so)" \
   ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc \
+  CXXFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all" \
   "$python" - "$build" "$@" <<'EOF'
 import importlib.util
 import pathlib

@@ -132,6 +132,7 @@ def build_for_host(folder: Path) -> ModuleType:
     includes = [ROOT / "tests" / "cuda_emulation", pybind11.get_include(), sysconfig.get_path("include")]
     sources = [ROOT / "csrc" / name for name in ("cuda.cu", "bind_cuda.cpp", "device_array.cpp", "args.cpp")]
     flags = ["-std=c++17", "-O1", "-ffp-contract=off", "-fvisibility=hidden", "-fPIC", "-shared", "-x", "c++"]
+    flags += os.environ.get("CXXFLAGS", "").split()
     command = [*compiler.split(), *flags, *(f"-I{i}" for i in includes), *map(str, sources), "-o", str(module)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
