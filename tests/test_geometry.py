@@ -80,7 +80,8 @@ def test_robust_range_of_nothing_valid_is_empty():
 def test_the_range_of_a_series_does_not_depend_on_the_order_or_on_how_it_is_counted():
     rng = np.random.default_rng(1)
     frames = [
-        Frame(rng.integers(-500, 900, (30, 20)).astype(np.int16), slope=slope, intercept=3.0) for slope in (1.0, 0.7, 2.3)
+        Frame(rng.integers(-500, 900, (30, 20)).astype(np.int16), slope=slope, intercept=3.0)
+        for slope in (1.0, 0.7, 2.3)
     ]
     frames.append(Frame(rng.normal(200, 90, (25, 11)).astype(np.float32)))
     frames.append(Frame(rng.integers(0, 255, (9, 8, 3)).astype(np.uint8)))

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import acutance
+from acutance.beside import is_temporary
 from acutance.cli import results
-from acutance.files.beside import is_temporary
 
 COUNT = 12
 DEADLINE = 60.0

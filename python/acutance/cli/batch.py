@@ -18,9 +18,9 @@ from typing import TypeVar
 import numpy as np
 
 from .. import dicom
+from ..beside import sweep
 from ..enhancer import Enhancer
 from ..errors import InputError
-from ..files.beside import sweep
 from ..geometry import Frame, RangeCounter
 from ..io import kind_of
 from . import inputs, report, results

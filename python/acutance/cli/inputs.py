@@ -9,8 +9,8 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from ..beside import is_temporary
 from ..errors import UsageError
-from ..files.beside import is_temporary
 from ..io import SUFFIXES, check_name
 
 STDIN = "-"

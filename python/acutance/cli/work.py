@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from .. import io
+from ..beside import reason
 from ..enhancer import Enhancer
 from ..errors import AcutanceError, OutputError
-from ..files.beside import reason
 from ..geometry import Frame, RangeCounter
 from . import results
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
-import secrets
-from pathlib import Path
 
 from pydicom.dataset import Dataset
 
+from ..beside import beside
 from ..errors import OutputError
 from .quiet import quiet
 
@@ -24,21 +21,11 @@ def write(path: str | os.PathLike[str], dataset: Dataset) -> None:
     OutputError
         The file cannot be written, or the data set cannot be encoded.
     """
-    target = Path(path)
-    temporary = target.parent / f".acutance-{secrets.token_hex(8)}.tmp"
-    try:
-        with temporary.open("xb") as file:
-            with contextlib.suppress(OSError):  # file systems without locks
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with beside(path) as file:
+        try:
             with quiet():
                 dataset.save_as(file, enforce_file_format=True)
-            file.flush()
-            os.fsync(file.fileno())
-            temporary.replace(target)
-    except Exception as e:  # pydicom raises whatever it meets in a value that it cannot encode
-        if isinstance(e, OSError) and e.strerror:
-            raise OutputError(f"cannot be written ({e.strerror})", target) from None
-        raise OutputError(f"cannot be written as DICOM ({type(e).__name__})", target) from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        except OSError:
+            raise
+        except Exception as e:  # pydicom raises whatever it meets in a value that it cannot encode
+            raise OutputError(f"cannot be written as DICOM ({type(e).__name__})", path) from None

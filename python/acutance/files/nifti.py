@@ -23,10 +23,10 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.volumeutils import endian_codes
 from numpy.typing import NDArray
 
+from ..beside import beside
 from ..errors import InputError, UsageError
 from ..geometry import Array, Derivation, Frame, Source, refined_affine, share_range
 from . import record
-from .beside import beside
 from .values import EXPANSION, check_promise, check_size, storable
 
 NiftiHeader: TypeAlias = Any

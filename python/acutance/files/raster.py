@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from PIL import JpegImagePlugin, PngImagePlugin
 
+from ..beside import beside
 from ..errors import InputError, UsageError
 from ..geometry import Array, Frame, Source, share_range
 from . import png, record, tiff
-from .beside import beside
 from .values import EXPANSION, TRANSPARENT, Page, check_promise, check_size, drop_alpha, storable
 
 PNG, TIFF = (".png",), (".tif", ".tiff")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from acutance import beside
 from acutance.errors import OutputError
-from acutance.files import beside
 
 
 def names(folder: Path) -> list[str]:
@@ -77,7 +77,7 @@ def test_permissions_follow_the_umask(tmp_path: Path) -> None:
 
 def test_sweep_removes_what_a_killed_process_left_and_spares_the_living(tmp_path: Path) -> None:
     code = (
-        "import os, sys; from acutance.files.beside import beside\n"
+        "import os, sys; from acutance.beside import beside\n"
         f"with beside({str(tmp_path / 'dead')!r}) as f:\n f.write(b'x'); f.flush(); os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
