@@ -25,7 +25,7 @@ def write(path: str | os.PathLike[str], dataset: Dataset) -> None:
         try:
             with quiet():
                 dataset.save_as(file, enforce_file_format=True)
-        except OSError:
-            raise
-        except Exception as e:  # pydicom raises whatever it meets in a value that it cannot encode
+        except Exception as e:  # pydicom raises whatever it meets in a value that it cannot encode, OSError too
+            if isinstance(e, OSError) and e.errno:
+                raise
             raise OutputError(f"cannot be written as DICOM ({type(e).__name__})", path) from None
