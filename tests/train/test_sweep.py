@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("torch")
+
 from acutance.train import recipe as recipes
 from acutance.train import sweep
 
