@@ -131,12 +131,23 @@ def test_counts_no_device_where_none_is_visible(cuda: ModuleType) -> None:
     assert done.stdout.split() == ["0", "0"]
 
 
-def test_a_failing_call_is_named(cuda: ModuleType, device_ops: ModuleType) -> None:
-    if cuda.device_count():
-        pytest.skip("no CUDA device must be there, and one is")
-    array = device_ops.OnDevice(U16[None, None], device_ops.host_upload)
-    with pytest.raises(BackendError, match=r"^cudaPointerGetAttributes failed: .*driver"):
-        ops.gather(array, PLAN, out=array)
+FAILING = """
+import numpy as np
+from acutance import ops, tiling
+class Pretended:
+    shape = (1, 1, 9, 9)
+    memory = np.zeros(shape, np.float32)
+    __cuda_array_interface__ = {**memory.__array_interface__, "version": 3}
+ops.gather(Pretended(), tiling.plan(9, 9, 9, 0, 2), out=Pretended())
+"""
+
+
+@pytest.mark.usefixtures("cuda")
+def test_a_failing_call_is_named() -> None:
+    hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
+    done = subprocess.run([sys.executable, "-c", FAILING], env=hidden, capture_output=True, text=True, check=False)
+    error = done.stderr.splitlines()[-1]
+    assert re.fullmatch(r"acutance.errors.BackendError: cudaPointerGetAttributes failed: .*(driver|device).*", error)
 
 
 def test_host_arrays_are_refused_by_name(cuda: ModuleType) -> None:
@@ -291,6 +302,9 @@ def test_large_grids_are_walked_in_steps(up: Up) -> None:
     tiles = up(np.zeros((len(tall), 1, 1, 1), np.float32))
     ops.gather(up(tall), plan, out=tiles)
     assert np.array_equal(tiles.fetch()[:, 0, 0], tall)
+    whole = up(np.zeros((1, 1, *tall.shape), np.float32))
+    ops.gather(up(tall), tiling.plan(len(tall), 1, tall.shape, 0, 1), out=whole)
+    assert np.array_equal(whole.fetch()[0, 0], tall)
     out, count = up(np.zeros_like(tall)), up(np.zeros(1, np.int64))
     ops.assemble(tiles, up(np.zeros_like(tall)), plan, out=out, nonfinite=count)
     assert np.array_equal(out.fetch(), tall)
