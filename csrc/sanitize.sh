@@ -7,6 +7,7 @@ set -eu
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
 build=build/sanitize
+mkdir -p build
 
 cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DACUTANCE_SANITIZE=address,undefined -DACUTANCE_CUDA=OFF \
   -DPython_EXECUTABLE="$("$python" -c 'import sys; print(sys.executable)')" \

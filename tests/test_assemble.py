@@ -108,10 +108,21 @@ def test_is_the_oracles(
     scale=st.sampled_from([2, 3, 4]),
     colours=st.booleans(),
     spread=st.floats(-2, 7),
+    offset=st.sampled_from([0, 0, 1e3, -1e5, 1e6]),
+    halves=st.booleans(),
     edge=st.sampled_from([0.0, 0.5, 1.0]),
 )
 def test_guarded_blocks_sum_to_their_pixel(
-    core: ModuleType, seed: int, dtype: str, bits: int, scale: int, colours: bool, spread: float, edge: float
+    core: ModuleType,
+    seed: int,
+    dtype: str,
+    bits: int,
+    scale: int,
+    colours: bool,
+    spread: float,
+    offset: float,
+    halves: bool,
+    edge: float,
 ) -> None:
     rng = np.random.default_rng(seed)
     low, high = _limits(dtype, bits)
@@ -119,12 +130,27 @@ def test_guarded_blocks_sum_to_their_pixel(
     picture[:4, :9], picture[:4, 9:20] = low, high
     plan = tiling.plan(17, 37, 24, 2, scale)
     residual = _residual(rng, plan, "nchw", "float32", 10**spread)
+    if halves:  # equal remainders
+        residual = np.rint(2 * residual) / 2
+    residual += np.float32(offset)  # a large common part costs the small differences their last bits
     out, nonfinite = core.assemble(residual, picture, plan, guard=True, low=low, high=high)
+    assert np.array_equal(out, oracle.assemble(residual, picture, plan, guard=True, low=low, high=high)[0])
     blocks = out.reshape(17, scale, 37, scale, -1).astype(np.int64)
     assert nonfinite == 0
     assert np.array_equal(blocks.sum(axis=(1, 3)), scale * scale * picture.reshape(17, 37, -1).astype(np.int64))
     assert out.min() >= low and out.max() <= high
     assert (blocks[:4, :, :9] == low).all() and (blocks[:4, :, 9:20] == high).all()
+
+
+def test_a_large_common_part_lifts_no_sample_above_the_highest(core: ModuleType) -> None:
+    """The mean of such residuals is off by a third of a unit, so that the remainders do not add up as they should."""
+    plan = tiling.plan(4, 16, (4, 16), 0, 4)
+    picture = np.full((4, 16), 254, np.uint16)
+    noise = np.array([-2, 1, 0, 1, -1, -1, -1, 0, 0, 0, 1, 0, -1, 0, 0, 0], np.float32)
+    residual = np.tile((noise + np.float32(871232.75))[None, :, None, None], (1, 1, 4, 16))
+    out, _ = core.assemble(residual, picture, plan, guard=True, high=255)
+    assert out.max() == 255
+    assert (out.reshape(4, 4, 16, 4).sum(axis=(1, 3), dtype=int) == 16 * 254).all()
 
 
 @given(
