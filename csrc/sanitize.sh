@@ -38,6 +38,7 @@ from acutance import _native
 acutance._core = core
 assert _native.core is core and pathlib.Path(core.__file__) == built, "another core is imported"
 print(f"testing {built}", flush=True)
+# Without capture: the report of a sanitizer is the last thing that this process writes.
 tests = [f"tests/test_{name}.py" for name in ("ops", "fill", "gather", "assemble")]
-sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *tests, *sys.argv[2:]]))
+sys.exit(pytest.main(["-q", "-s", "-p", "no:cacheprovider", *tests, *sys.argv[2:]]))
 EOF
