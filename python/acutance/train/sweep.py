@@ -24,7 +24,6 @@ VARIANTS: Mapping[str, Changes] = {
     "no halo (zero padding in the loss)": {"training": {"halo": False}},
     "guard not in the loss": {"training": {"project": False}},
     "plain convolutions": {"network": {"expand": 0}},
-    "re-parameterised, chain 2x": {"network": {"expand": 2}},
     "no EMA": {"training": {"ema": 0.0}},
     "square loss": {"training": {"loss": "l2"}},
     "float32": {"training": {"precision": "32-true"}},
