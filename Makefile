@@ -6,6 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; 
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 TORCH  ?= torch==2.13.0
 DEBIAN ?= dcmtk dicom3tools
+ACUTANCE_DATA ?= ../shared/data
 PYTEST ?= -q --durations=10
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -20,7 +21,7 @@ DONE    := $(VENV)/.done
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
 	$(shell find csrc $(wildcard cmake) python export trt_engines bench -type f -not -name '*.pyc' -not -path '*/results/*')
 
-.PHONY: help demo test test-all lint wheel sanitize clean install-demo install-test install-all
+.PHONY: help demo test test-all quality speed lint wheel sanitize clean install-demo install-test install-all
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -43,6 +44,15 @@ lint: $(DONE)/all  ## ruff, mypy, import-linter and clang-format
 	$(BIN)/clang-format --dry-run --Werror $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 
 wheel: export ACUTANCE_CUDA_ARCHITECTURES =
+quality: $(DONE)/demo  ## score every model on the test split of ACUTANCE_DATA; rewrite docs/quality.md and its pictures
+	$(BIN)/acutance evaluate $(ACUTANCE_DATA) --split test -o docs/quality
+	$(BIN)/python -m acutance.evaluate.page docs/quality/quality.json -o docs/quality.md
+
+speed: $(DONE)/speed  ## time slices and ops beside what a user would take instead; rewrite docs/speed.md
+	$(BIN)/python -m acutance.bench slice --json bench/results/slice-cpu.json
+	$(BIN)/python -m acutance.bench kernels --json bench/results/kernels-cpu.json
+	$(BIN)/python -m acutance.bench page bench/results/slice-cpu.json bench/results/kernels-cpu.json -o docs/speed.md
+
 wheel: $(DONE)/test  ## wheel and sdist in dist/
 	$(BIN)/python -m build --no-isolation --wheel --outdir dist .
 	$(BIN)/python -m build --no-isolation --sdist --outdir dist .
@@ -79,6 +89,10 @@ $(DONE)/torch: $(DONE)/build
 $(DONE)/all: $(DONE)/torch $(SOURCES)
 	$(PIP) --no-build-isolation ".[evaluate,dev,train,export]"
 	@touch $@ $(DONE)/demo $(DONE)/test
+
+$(DONE)/speed: $(DONE)/all
+	$(PIP) "monai>=1.4" opencv-python-headless
+	@touch $@
 
 $(DONE)/debian: $(DONE)/build
 	bash tools/install_debian.sh $(DEBIAN)

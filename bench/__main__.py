@@ -7,6 +7,7 @@ import sys
 
 CASES = {
     "kernels": "bytes a second of the core's ops beside memcpy",
+    "page": "docs/speed.md from result files",
     "slice": "a slice from pixels to pixels beside what a user would take instead",
 }
 """Modules of this package; each has ``main(arguments)``, which returns an exit status or None."""

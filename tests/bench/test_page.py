@@ -1,0 +1,50 @@
+"""Numbers reach the page as they stand in the result files."""
+
+from __future__ import annotations
+
+import json
+
+from acutance.bench import __main__ as bench
+from acutance.bench import record
+
+ABOUT = {
+    "cpu": "Some CPU",
+    "cpus_usable": 2,
+    "memory_gib": 8.0,
+    "governor": "performance",
+    "load_before": 0.1,
+    "python": "3.11.7",
+    "packages": {"numpy": "2.0"},
+    "commit": "abc",
+    "date": "2026-01-02T03:04:05+00:00",
+}
+
+
+def test_the_page_shows_every_row(tmp_path):
+    slices, kernels, page = tmp_path / "s.json", tmp_path / "k.json", tmp_path / "speed.md"
+    ms = record.summary([1.0, 2.0, 3.0])
+    rows = [
+        {"model": "ct-rt-x2", "size": 512, "way": "acutance", "ms": ms, "ratio": 1.0},
+        {"model": "ct-rt-x2", "size": 4096, "way": "acutance", "peak_mb": 432.1},
+    ]
+    record.write(slices, "slice", rows, ABOUT)
+    record.write(kernels, "kernels", [{"case": "fill", "ms": ms, "gb_s": 3.0, "of_memcpy": 0.5, "wanted": 0.4}], ABOUT)
+    assert bench.main(["page", str(slices), str(kernels), "-o", str(page)]) == 0
+    text = page.read_text()
+    assert "| ct-rt-x2 | 512 x 512 | acutance | 2.0 | 1.00 |" in text
+    assert "4096 x 4096 16-bit: 432 MB" in text
+    assert "| fill | 2.00 | 3.00 | 0.50 | 0.40 |" in text
+    assert text.count("Some CPU, 2 CPUs") == 2
+
+
+def test_what_shaped_a_number_is_recorded(tmp_path):
+    record.write(tmp_path / "r.json", "slice", [], record.machine())
+    said = json.loads((tmp_path / "r.json").read_text())["machine"]
+    assert said["cpus_usable"] >= 1 and said["packages"]["numpy"] and said["commit"] and said["cpu"]
+
+
+def test_calls_are_timed_in_turn():
+    order = []
+    times = record.interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 2)
+    assert order == ["a", "b", "a", "b", "a", "b"]
+    assert [len(t) for t in times.values()] == [2, 2]
