@@ -50,7 +50,7 @@ def standalone(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> 
         ]
     )
     del graph.graph.output[:]
-    shape = ["n", 1, "h_out", "w_out"]
+    shape: list[str | int | None] = ["n", 1, "h_out", "w_out"]
     graph.graph.output.append(helper.make_tensor_value_info("hr", onnx.TensorProto.FLOAT, shape))
     del graph.metadata_props[:]
     graph.metadata_props.add(key=KEY, value=meta.model_dump_json())
