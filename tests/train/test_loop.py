@@ -81,6 +81,17 @@ def test_the_rate_warms_up_and_falls_to_its_floor(recipe_file: Path) -> None:
     assert all(a > b for a, b in itertools.pairwise(rates[10:]))
 
 
+def test_the_average_follows_closely_at_first() -> None:
+    update = loop.averaging(0.9)
+    mean, values = torch.zeros(1), torch.ones(1)
+    for count, wanted in ((0, 0.9), (1, 1 - 0.1 * 2 / 11)):
+        update([mean], [values], count)
+        assert mean.item() == pytest.approx(wanted)
+    mean.zero_()
+    update([mean], [values], torch.tensor(10_000))
+    assert mean.item() == pytest.approx(0.1)
+
+
 def test_with_the_guard_the_loss_does_not_see_the_mean_of_a_block(recipe_file: Path) -> None:
     recipe = recipes.load(recipe_file)
     wanted, zero, one = torch.rand(2, 4, 5, 5), torch.zeros(2, 1, 5, 5), torch.ones(2, 1, 1, 1)

@@ -15,7 +15,7 @@ import torch
 from lightning.fabric import Fabric
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from .. import networks
 from ..errors import InputError, UsageError
@@ -44,6 +44,22 @@ def learning_rate(step: int, training: Training) -> float:
     part = (step - training.warmup) / max(1, training.steps - training.warmup)
     low = training.rate * training.floor
     return low + (training.rate - low) * 0.5 * (1 + float(np.cos(np.pi * part)))
+
+
+def averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
+    """Return the update of averaged weights for :class:`AveragedModel`.
+
+    The decay grows with the steps ``n`` as ``(1 + n) / (10 + n)`` up to ``decay``: the average never reaches back to
+    the start, which would spoil short trainings.
+    """
+
+    @torch.no_grad()
+    def update(averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
+        part = 1 - min(decay, (1 + int(count)) / (10 + int(count)))
+        for mean, value in zip(averaged, current, strict=True):
+            mean.lerp_(value, part)
+
+    return update
 
 
 def loss_of(residual: Tensor, batch: Sequence[Tensor], recipe: Recipe) -> Tensor:
@@ -78,8 +94,7 @@ class _State:
         self.network = plain
         self.halo = plain.radius if training.halo else 0
         adam = torch.optim.Adam(plain.parameters(), lr=training.rate)
-        mean = get_ema_multi_avg_fn(training.ema)  # type: ignore[no-untyped-call]
-        self.average = AveragedModel(plain, multi_avg_fn=mean) if training.ema else None
+        self.average = AveragedModel(plain, multi_avg_fn=averaging(training.ema)) if training.ema else None
         self.wrapped, self.adam = fabric.setup(plain, adam)
         if self.average is not None:
             self.average.to(fabric.device)

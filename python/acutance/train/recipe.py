@@ -109,7 +109,7 @@ class Training(_Strict):
     clip : float
         Largest norm of the gradient.
     ema : float
-        Decay of the averaged weights, which are what is validated and exported; 0 for none.
+        Decay of the averaged weights after some thousand steps, which are what is validated and exported; 0 for none.
     loss : str
         ``"l1"``, ``"l2"`` or ``"charbonnier"``.
     halo : bool
