@@ -43,8 +43,8 @@ MODALITY = """## {title}
 
 ![{title}: input, cubic, best rival, ours, truth and errors]({picture})
 
-*Chosen by the truth alone: the places with the most structure in the middle slices. Errors at one scale. Names are those of
-the files at their source; what they say of training is not our split.*
+*Chosen by the truth alone: the places with the most structure in the middle slices. Errors at one scale. Names are
+those of the files at their source; what they say of training is not our split.*
 
 {scores}
 """
