@@ -228,3 +228,12 @@ def test_tiny_pictures(make_model, shape):
     frame = Frame(np.arange(shape[0] * shape[1], dtype=np.int16).reshape(shape), modality="CT")
     result = Enhancer(make_model(depth=4)).run(frame)
     assert result.pixels.shape == (2 * shape[0], 2 * shape[1]) and result.fell_back is None
+
+
+def test_how_an_array_lies_in_memory_does_not_matter(make_model):
+    enhancer, pixels = Enhancer(make_model()), ct().pixels
+    wanted = enhancer.run(pixels, modality="CT").pixels
+    for other in (np.asfortranarray(pixels), pixels.astype(">i2"), pixels[::-1][::-1]):
+        result = enhancer.run(other, modality="CT")
+        np.testing.assert_array_equal(result.pixels, wanted)
+        assert result.pixels.dtype == np.int16 and result.pixels.dtype.isnative

@@ -294,7 +294,9 @@ class Enhancer:
 
     def _task(self, frame: Frame, derivation: Derivation) -> backends.Task:
         missing = frame.missing()
-        pixels, padding = frame.pixels, 0.0
+        # The core takes rows of neighbouring samples in the machine's own byte order.
+        pixels = np.ascontiguousarray(frame.pixels, frame.pixels.dtype.newbyteorder("="))
+        padding = 0.0
         if missing is not None:
             pixels = ops.fill(pixels, missing, threads=self.threads)
             if missing.all() and pixels.dtype.kind == "f":
