@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from ..beside import beside
 from ..errors import InputError, UsageError
 from ..geometry import Array, Frame, Source, share_range
 from . import png, record, tiff
-from .values import EXPANSION, TRANSPARENT, Page, check_promise, check_size, drop_alpha, storable
+from .values import EXPANSION, TRANSPARENT, Page, check_promise, check_size, damage, drop_alpha, storable
 
 PNG, TIFF = (".png",), (".tif", ".tiff")
 """Ends of file names that are written."""
@@ -155,24 +153,10 @@ def _kind(path: Path) -> str:
     raise InputError("is no PNG, TIFF or JPEG file", path)
 
 
-@contextlib.contextmanager
-def _damage(path: Path) -> Iterator[None]:
-    """Turn what Pillow raises on a damaged file into an InputError."""
-    try:
-        yield
-    except InputError:
-        raise
-    except MemoryError:
-        raise InputError("needs more memory than there is", path) from None
-    except (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, zlib.error) as e:
-        why = e.strerror if isinstance(e, OSError) and e.strerror else "damaged or cut short"
-        raise InputError(f"cannot be read ({why})", path) from None
-
-
 def _picture(path: Path, kind: str, max_pixels: int | None) -> Page:
     """Read a PNG or JPEG file."""
     plugin = PngImagePlugin.PngImageFile if kind == "png" else JpegImagePlugin.JpegImageFile
-    with _damage(path), plugin(path) as image:  # not Image.open, whose limit is one for the whole process
+    with damage(path), plugin(path) as image:  # not Image.open, whose limit is one for the whole process
         cols, rows = image.size
         check_size(rows * cols, max_pixels, path)
         bits = len(image.getbands()) * (8 if image.mode != "1" else 1)

@@ -5,7 +5,6 @@ TIFF Revision 6.0, https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import os
@@ -19,7 +18,7 @@ from PIL import TiffImagePlugin
 
 from ..errors import InputError
 from ..geometry import Array, Frame
-from .values import Page, check_promise, check_size, drop_alpha, storable
+from .values import Page, check_promise, check_size, damage, drop_alpha, storable
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """First bytes of TIFF and BigTIFF files, little and big endian."""
@@ -45,7 +44,7 @@ def pages(path: str | os.PathLike[str], max_pixels: int | None = None) -> Iterat
     """Yield the pages of a file in order, smaller copies (NewSubfileType) left out. See :func:`raster.read`."""
     path = Path(path)
     logging.getLogger("tifffile").addHandler(logging.NullHandler())
-    with _damage(path), tifffile.TiffFile(path) as file:
+    with damage(path), tifffile.TiffFile(path) as file:
         found = [p for p in file.pages if isinstance(p, tifffile.TiffPage) and not p.is_reduced]
         if not found:
             raise InputError("holds no picture", path)
@@ -98,22 +97,8 @@ def write(
 
 def description(path: str | os.PathLike[str]) -> str | None:
     """Return the ImageDescription of the first page, or None."""
-    with _damage(Path(path)), tifffile.TiffFile(path) as file:
+    with damage(Path(path)), tifffile.TiffFile(path) as file:
         return file.pages.first.description or None
-
-
-@contextlib.contextmanager
-def _damage(path: Path) -> Iterator[None]:
-    """Turn what tifffile and Pillow raise on a damaged file into an InputError."""
-    try:
-        yield
-    except InputError:
-        raise
-    except MemoryError:
-        raise InputError("needs more memory than there is", path) from None
-    except Exception as e:  # tifffile raises what its codecs raise
-        why = e.strerror if isinstance(e, OSError) and e.strerror else "damaged or cut short"
-        raise InputError(f"cannot be read ({why})", path) from None
 
 
 def _check(page: tifffile.TiffPage, file: tifffile.TiffFile, path: Path) -> None:

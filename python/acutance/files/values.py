@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -122,3 +125,17 @@ def check_promise(promised: int, held: int, expansion: int, path: str | os.PathL
     """Raise InputError when ``held`` bytes cannot expand to the ``promised`` ones."""
     if promised > held * expansion:
         raise InputError(f"its header promises {promised} bytes of pixels, which {held} bytes cannot hold", path)
+
+
+@contextlib.contextmanager
+def damage(path: Path) -> Iterator[None]:
+    """Turn what Pillow and tifffile raise on a damaged file into an InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except MemoryError:
+        raise InputError("needs more memory than there is", path) from None
+    except Exception as e:  # both raise what their codecs raise
+        why = e.strerror if isinstance(e, OSError) and e.strerror else "damaged or cut short"
+        raise InputError(f"cannot be read ({why})", path) from None
