@@ -10,12 +10,15 @@ import platform
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 import numpy as np
 
 PACKAGES = ("acutance", "numpy", "onnxruntime", "torch", "monai", "opencv-python-headless", "pydicom")
+
+SETTLE = 0.1
+"""Seconds between calls that are timed in turn: thread pools spin for a while after work, and would slow the next."""
 
 
 def machine() -> dict[str, Any]:
@@ -60,6 +63,7 @@ def interleaved(calls: dict[str, Callable[[], object]], repeats: int) -> dict[st
         call()
     for _ in range(repeats):
         for name, call in calls.items():
+            sleep(SETTLE)
             times[name] += milliseconds(call, 1, warm_up=0)
     return times
 
