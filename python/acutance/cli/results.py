@@ -12,9 +12,6 @@ from ..files import record
 from ..geometry import Derivation, Frame
 from ..io import kind_of
 
-_SYNTAXES = {None: "1.2.840.10008.1.2.1", "jpeg2000": "1.2.840.10008.1.2.4.90", "rle": "1.2.840.10008.1.2.5"}
-"""Transfer syntax of a result for each ``compress``."""
-
 _TAGS = ["SOPInstanceUID", "ImageType", "ContributingEquipmentSequence"]
 
 
@@ -48,9 +45,10 @@ def is_right(
     if source.kind != "dicom":
         return _record(path) == record.Record(source.header.sha256, tuple(planned))
     from .. import dicom
+    from ..dicom.derive import SYNTAXES
 
     header = _header(path)
-    if header is None or header.file_meta.get("TransferSyntaxUID") != _SYNTAXES[compress]:
+    if header is None or header.file_meta.get("TransferSyntaxUID") != SYNTAXES[compress]:
         return False
     return bool(header.get("SOPInstanceUID") == dicom.derived_uid(source.header, planned))
 

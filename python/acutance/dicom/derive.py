@@ -26,11 +26,12 @@ MAX_SIDE = 65535
 MAX_BYTES = 2**32 - 2
 """Largest value of an element with a length of 32 bits (PS3.5 7.1.1)."""
 
-_SYNTAXES = {
+SYNTAXES: dict[str | None, uid.UID] = {
     None: uid.ExplicitVRLittleEndian,
     "jpeg2000": uid.JPEG2000Lossless,
     "rle": uid.RLELossless,
 }
+"""Transfer syntax of a derived object for each ``compress``."""
 
 
 def check(
@@ -89,8 +90,8 @@ def derive(
     OutputError
         The object cannot be compressed.
     """
-    if compress not in _SYNTAXES:
-        raise UsageError(f"compress '{compress}' is none of {', '.join(str(x) for x in _SYNTAXES)}")
+    if compress not in SYNTAXES:
+        raise UsageError(f"compress '{compress}' is none of {', '.join(str(x) for x in SYNTAXES)}")
     header, derivations = _checked(frames)
     scale = derivations[0].scale
     source = frames[0].source
@@ -212,6 +213,6 @@ def _compress(out: FileDataset, compress: str, path: str | None) -> None:
     if compress == "jpeg2000" and out.SamplesPerPixel == 3:
         out.PhotometricInterpretation = "YBR_RCT"
     try:
-        out.compress(_SYNTAXES[compress], encoding_plugin="pylibjpeg", generate_instance_uid=False)
+        out.compress(SYNTAXES[compress], encoding_plugin="pylibjpeg", generate_instance_uid=False)
     except Exception as e:
         raise OutputError(f"cannot be compressed as {compress} ({type(e).__name__})", path) from None
