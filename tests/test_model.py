@@ -68,6 +68,21 @@ def test_shipped_models_load_under_their_own_name(name):
     assert meta.training.data, "a shipped model names its training data"
 
 
+def test_precisions_lie_beside_the_model_and_are_asked_for(make_model, monkeypatch):
+    folder = make_model("some-rt-x2").parent
+    made = make_model("other", precision="fp16")
+    made.rename(folder / "some-rt-x2.fp16.onnx")
+    found = {("some-rt-x2", "fp32"): folder / "some-rt-x2.onnx", ("some-rt-x2", "fp16"): folder / "some-rt-x2.fp16.onnx"}
+    monkeypatch.setattr(model, "_shipped", lambda: found)
+    assert model.names() == ["some-rt-x2"] and model.precisions("some-rt-x2") == ["fp32", "fp16"]
+    assert model.load("some-rt-x2").meta.precision == "fp32"
+    assert model.load("some-rt-x2", "fp16").meta.precision == "fp16"
+    with pytest.raises(ModelError, match="not shipped in int8-trt; there are: fp32, fp16"):
+        model.load("some-rt-x2", "int8-trt")
+    with pytest.raises(ModelError, match="is fp32; wanted fp16"):
+        model.load(folder / "some-rt-x2.onnx", "fp16")
+
+
 def test_ct_and_mr_have_a_default():
     for modality in ("CT", "MR"):
         found = model.choose(modality)

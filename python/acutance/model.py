@@ -233,36 +233,64 @@ def _check_graph(meta: Metadata, session: Any, path: Path) -> None:
                 raise ModelError(f"{kind} '{x.name}' has shape {shape}; metadata wants [N, {channels}, h, w]", path)
 
 
-def load(name: str | os.PathLike[str]) -> Model:
+def load(name: str | os.PathLike[str], precision: str | None = None) -> Model:
     """Load and check a model by name (see :func:`names`) or by path.
+
+    Parameters
+    ----------
+    name : str or path
+        A path ends in ``.onnx``.
+    precision : str, optional
+        One of :func:`precisions`; fp32 when not given. A file by path has the precision it has.
 
     Raises
     ------
     ModelError
-        There is no such model, the file cannot be loaded, it has no metadata, or they do not fit its graph.
+        There is no such model or not in that precision, the file cannot be loaded, it has no metadata, or they do not
+        fit its graph.
     """
     path = Path(name)
     if path.suffix != ".onnx":
-        known = _shipped()
-        if os.fspath(name) not in known:
-            listed = ", ".join(sorted(known)) or "none"
-            raise ModelError(f"no model is named '{name}'; shipped are: {listed}; a file must end in .onnx")
-        path = known[os.fspath(name)]
+        path = _shipped_path(os.fspath(name), precision or "fp32")
     try:
         stat = path.stat()
     except OSError as e:
         raise ModelError(f"cannot be read ({e.strerror})", path) from None
-    return _load(path, (stat.st_mtime_ns, stat.st_size))
+    found = _load(path, (stat.st_mtime_ns, stat.st_size))
+    if precision not in (None, found.meta.precision):
+        raise ModelError(f"is {found.meta.precision}; wanted {precision}; `acutance export --precision` makes it", path)
+    return found
 
 
-def _shipped() -> dict[str, Path]:
-    folder = Path(__file__).parent / "models"
-    return {p.stem: p for p in sorted(folder.glob("*.onnx"))}
+def _shipped_path(name: str, precision: str) -> Path:
+    known = names()
+    if name not in known:
+        listed = ", ".join(known) or "none"
+        raise ModelError(f"no model is named '{name}'; shipped are: {listed}; a file must end in .onnx")
+    path = _shipped().get((name, precision))
+    if path is None:
+        made = ", ".join(precisions(name))
+        raise ModelError(f"{name} is not shipped in {precision}; there are: {made}; `acutance export` makes others")
+    return path
+
+
+def _shipped() -> dict[tuple[str, str], Path]:
+    """Return the files that come with the package by name and precision: ``NAME.onnx``, ``NAME.PRECISION.onnx``."""
+    found = {}
+    for path in sorted((Path(__file__).parent / "models").glob("*.onnx")):
+        name, _, precision = path.stem.partition(".")
+        found[name, precision or "fp32"] = path
+    return found
 
 
 def names() -> list[str]:
     """Return the names of the models that come with the package."""
-    return list(_shipped())
+    return sorted({name for name, _ in _shipped()})
+
+
+def precisions(name: str) -> list[str]:
+    """Return the precisions in which a model comes with the package: fp32 and what was made of it."""
+    return [p for n, p in _shipped() if n == name]
 
 
 def choose(modality: str, scale: int = 2, spacing: Sequence[float] | None = None) -> Model | None:
@@ -270,10 +298,10 @@ def choose(modality: str, scale: int = 2, spacing: Sequence[float] | None = None
 
     A default is named ``<something>-rt-x<scale>``; variants carry a further suffix and are taken by name only.
     """
-    for name, path in _shipped().items():
+    for name in names():
         if not name.endswith(f"-rt-x{scale}"):
             continue
-        model = load(path)
+        model = load(name)
         if modality in model.meta.modalities:
             return model
     return None
