@@ -72,7 +72,10 @@ def test_precisions_lie_beside_the_model_and_are_asked_for(make_model, monkeypat
     folder = make_model("some-rt-x2").parent
     made = make_model("other", precision="fp16")
     made.rename(folder / "some-rt-x2.fp16.onnx")
-    found = {("some-rt-x2", "fp32"): folder / "some-rt-x2.onnx", ("some-rt-x2", "fp16"): folder / "some-rt-x2.fp16.onnx"}
+    found = {
+        ("some-rt-x2", "fp32"): folder / "some-rt-x2.onnx",
+        ("some-rt-x2", "fp16"): folder / "some-rt-x2.fp16.onnx",
+    }
     monkeypatch.setattr(model, "_shipped", lambda: found)
     assert model.names() == ["some-rt-x2"] and model.precisions("some-rt-x2") == ["fp32", "fp16"]
     assert model.load("some-rt-x2").meta.precision == "fp32"
