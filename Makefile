@@ -44,9 +44,10 @@ lint: $(DONE)/all  ## ruff, mypy, import-linter and clang-format
 	$(BIN)/clang-format --dry-run --Werror $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 
 wheel: export ACUTANCE_CUDA_ARCHITECTURES =
-quality: $(DONE)/demo  ## score every model on the test split of ACUTANCE_DATA; rewrite docs/quality.md and its pictures
+quality: $(DONE)/all  ## score every model on the test split of ACUTANCE_DATA; rewrite docs/quality.md, its pictures and the cards
 	$(BIN)/acutance evaluate $(ACUTANCE_DATA) --split test -o docs/quality
 	$(BIN)/python -m acutance.evaluate.page docs/quality/quality.json -o docs/quality.md
+	$(BIN)/python -m acutance.export.cards docs/models --quality docs/quality/quality.json
 
 speed: $(DONE)/speed  ## time slices and ops beside what a user would take instead; rewrite docs/speed.md
 	$(BIN)/python -m acutance.bench slice --json bench/results/slice-cpu.json

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from .. import model
-from ..model import Fixed, Metadata
+from ..evaluate import report as reports
+from ..model import Fixed, Model
 
 GUARDS = {
     "box": "Every block of the output averages to its input pixel exactly, unless the user says otherwise.",
@@ -17,15 +18,22 @@ GUARDS = {
 }
 
 
-def card(meta: Metadata, size: int) -> str:
+REPORTED = (
+    "modality", "row", "subjects", "PSNR", "foreground", "SSIM", "HaarPSI",
+    "over cubic", "over best rival", "block error",
+)  # fmt: skip
+"""Columns of the scores of a report."""
+
+
+def card(found: Model, report: Mapping[str, Any] | None = None) -> str:
     """Return a card in Markdown.
 
     Parameters
     ----------
-    size : int
-        Of the file in bytes.
+    report : mapping, optional
+        Of :mod:`acutance.evaluate.report`; its scores are shown where they are of this very file, by its SHA-256.
     """
-    mapping = meta.mapping
+    meta, mapping = found.meta, found.meta.mapping
     values = (
         f"{mapping.low:g} to {mapping.high:g} {mapping.unit}"
         if isinstance(mapping, Fixed)
@@ -37,7 +45,7 @@ def card(meta: Metadata, size: int) -> str:
         ("version", meta.version),
         ("scale", f"{meta.scale}"),
         ("modalities", ", ".join(meta.modalities)),
-        ("network", f"`{meta.network}`, {meta.precision}, {size / 1000:.0f} kB, halo {meta.halo} pixels"),
+        ("network", f"`{meta.network}`, {meta.precision}, {len(found.data) / 1000:.0f} kB, halo {meta.halo} pixels"),
         ("values mapped to 0 and 1", values),
         ("pixels", spacing),
         ("base", meta.base),
@@ -58,7 +66,22 @@ def card(meta: Metadata, size: int) -> str:
         f"Protocol {meta.scores.protocol}. PSNR in dB; gains in dB.\n",
         _scores(meta.scores.rows),
     ]
+    if report is not None and report["models"].get(meta.name, {}).get("sha256") == found.sha256:
+        parts += [
+            f"## Scores on `{report['split']}`\n",
+            f"Protocol {report['protocol']}, run once with these weights. PSNR and gains in dB, mean over subjects;"
+            " intervals and every rival are in [quality.md](../quality.md).\n",
+            _table(REPORTED, (_reported(row) for row in reports.card_rows(report, meta.name))),
+        ]
     return "\n".join(parts)
+
+
+def _reported(row: Mapping[str, Any]) -> list[str]:
+    gains = row["psnr_gain"]
+    rival = min(gains, key=lambda name: float(gains[name]))
+    numbers = (f"{row[k]:.{digits}f}" for k, digits in (("psnr", 2), ("psnr_fg", 2), ("ssim", 4), ("haarpsi", 4)))
+    over = (f"{gains['cubic']:+.2f}", f"{gains[rival]:+.2f} ({rival})")
+    return [row["modality"], row["degradation"], str(row["subjects"]), *numbers, *over, f"{row['block_error']:g}"]
 
 
 def _scores(rows: Sequence[dict[str, Any]]) -> str:
@@ -75,13 +98,16 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main(folder: Annotated[Path, typer.Argument(help="Where the cards are written.")]) -> None:
+def main(
+    folder: Annotated[Path, typer.Argument(help="Where the cards are written.")],
+    quality: Annotated[Path | None, typer.Option(help="Report of `acutance evaluate` whose scores are shown.")] = None,
+) -> None:
     """Write one card for each model that comes with the package."""
     folder.mkdir(parents=True, exist_ok=True)
+    report = None if quality is None else reports.load(quality)
     for name in model.names():
-        found = model.load(name)
         path = folder / f"{name}.md"
-        path.write_text(card(found.meta, len(found.data)), encoding="utf-8")
+        path.write_text(card(model.load(name), report), encoding="utf-8")
         typer.echo(str(path))
 
 

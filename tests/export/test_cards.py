@@ -12,6 +12,9 @@ pytest.importorskip("torch")
 from acutance.export import cards
 
 from acutance import model
+from acutance.evaluate import report as reports
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 @pytest.mark.parametrize("name", model.names())
@@ -29,6 +32,19 @@ def test_each_shipped_model_has_a_card_that_fits_it(name: str, tmp_path: Path) -
 
 @pytest.mark.parametrize("name", model.names())
 def test_the_cards_of_the_repository_are_up_to_date(name: str) -> None:
-    page = Path(__file__).resolve().parents[2] / "docs" / "models" / f"{name}.md"
-    found = model.load(name)
-    assert page.read_text(encoding="utf-8") == cards.card(found.meta, len(found.data))
+    page = DOCS / "models" / f"{name}.md"
+    report = reports.load(DOCS / "quality" / "quality.json")
+    assert page.read_text(encoding="utf-8") == cards.card(model.load(name), report)
+
+
+def test_scores_of_another_file_are_not_shown() -> None:
+    found = model.load("ct-rt-x2")
+    against = {"cubic": {"psnr": {"mean": 4.5}}, "linear 5x5": {"psnr": {"mean": 3.25}}}
+    scores = {k: {"mean": 0.5} for k in ("psnr", "psnr_fg", "ssim", "haarpsi")}
+    row = {"modality": "CT", "degradation": "psf 0", "method": "ct-rt-x2", "subjects": 3, "slices": 38}
+    row |= {"scores": scores, "against": against, "block_error": 0.0}
+    report = {"split": "test", "protocol": 1, "rows": [row], "models": {"ct-rt-x2": {"sha256": found.sha256}}}
+    wanted = "| CT | psf 0 | 3 | 0.50 | 0.50 | 0.5000 | 0.5000 | +4.50 | +3.25 (linear 5x5) | 0 |"
+    assert wanted in cards.card(found, report)
+    report["models"] = {"ct-rt-x2": {"sha256": "another"}}
+    assert cards.card(found, report) == cards.card(found)
