@@ -1,5 +1,5 @@
-# The list of commands. Each one sets up what it needs in $(VENV); nothing else is touched, but that test-all and ci
-# install Debian packages.
+# The list of commands. Each one sets up what it needs in $(VENV); nothing else is touched, but that test-all, aarch64
+# and ci install Debian packages.
 
 VENV   ?= .venv
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do \
@@ -21,10 +21,10 @@ DONE    := $(VENV)/.done
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
 	$(shell find csrc $(wildcard cmake) python export trt_engines bench -type f -not -name '*.pyc' -not -path '*/results/*')
 
-.PHONY: help demo test test-all quality speed lint wheel sanitize clean install-demo install-test install-all
+.PHONY: help demo test test-all quality speed lint wheel sanitize aarch64 clean
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: $(DONE)/demo  ## enhance the example slices; pictures and DICOM files go to out/demo
 	@$(BIN)/python examples/demo.py out/demo
@@ -60,6 +60,10 @@ wheel: $(DONE)/test  ## wheel and sdist in dist/
 
 sanitize: $(DONE)/test  ## the CPU core under ASan and UBSan
 	PATH="$(abspath $(BIN)):$$PATH" PYTHON=$(abspath $(BIN))/python sh csrc/sanitize.sh
+
+aarch64: $(DONE)/test  ## cross-compile the CPU core for 64-bit Arm and check it under emulation
+	bash tools/install_debian.sh g++-aarch64-linux-gnu qemu-user-static
+	PATH="$(abspath $(BIN)):$$PATH" PYTHON=$(abspath $(BIN))/python sh csrc/check_aarch64.sh
 
 clean:  ## remove what was built, the environment included
 	rm -rf $(VENV) build dist out .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

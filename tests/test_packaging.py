@@ -51,8 +51,8 @@ def test_parts_outside_of_python_are_installed() -> None:
 
 
 def test_commands_of_the_readme_exist() -> None:
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for page in ("README.md", "CONTRIBUTING.md"):
-        named = set(re.findall(r"(?:`|\$ )make ([a-z-]+)", (ROOT / page).read_text(encoding="utf-8")))
+        named = set(re.findall(r"(?:`|\$ )make ([a-z0-9-]+)", (ROOT / page).read_text(encoding="utf-8")))
         assert "test" in named
         assert named <= targets, page
