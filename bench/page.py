@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+from . import slice as case
 
 INTRODUCTION = """# Speed
 
@@ -15,18 +17,39 @@ table; everything in one table ran in turn within one run, so that its ratios ho
 """
 
 
-def slice_table(rows: Iterable[dict[str, Any]]) -> list[str]:
+def slice_table(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Return the lines of Markdown for ``bench slice``."""
     out = ["| model | picture | way | ms | time over ours |", "|---|---|---|---|---|"]
-    peaks = []
+    for row in rows:
+        if "ratio" in row:
+            ms, picture = f"{row['ms']['p50']:.1f}", f"{row['size']} x {row['size']}"
+            out.append(f"| {row['model']} | {picture} | {row['way']} | {ms} | {row['ratio']:.2f} |")
+    return [*out, "", *_aims(rows)]
+
+
+def _aims(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the table of what is wanted of a slice beside the worst that was measured."""
+    floor = [1 / row["ratio"] for row in rows if row["way"] == case.FLOOR]
+    monai = [row["ratio"] for row in rows if row["way"] == case.MONAI]
+    out = ["| aim | wanted | measured | |", "|---|---|---|---|"]
+
+    def add(aim: str, wanted: str, measured: str, holds: bool) -> None:
+        out.append(f"| {aim} | {wanted} | {measured} | {'holds' if holds else 'missed'} |")
+
+    if floor:
+        span = f"{min(floor):.2f} to {max(floor):.2f}"
+        add("our time over bare ONNX Runtime's", f"<= {case.OVER_FLOOR}", span, max(floor) <= case.OVER_FLOOR)
+    if monai:
+        span = f"{min(monai):.2f} to {max(monai):.2f}"
+        add("MONAI's time over ours", f">= {case.OVER_OURS}", span, min(monai) >= case.OVER_OURS)
     for row in rows:
         if "peak_mb" in row:
-            peaks.append(f"`{row['model']}`, {row['size']} x {row['size']} 16-bit: {row['peak_mb']:.0f} MB")
-            continue
-        ms = f"{row['ms']['p50']:.1f}"
-        out.append(f"| {row['model']} | {row['size']} x {row['size']} | {row['way']} | {ms} | {row['ratio']:.2f} |")
-    if peaks:
-        out += ["", "Peak memory of the whole process: " + "; ".join(peaks) + "."]
+            aim = f"peak memory of the process, `{row['model']}`, {row['size']} x {row['size']} 16-bit"
+            add(aim, f"< {case.PEAK_MB:.0f} MB", f"{row['peak_mb']:.0f} MB", row["peak_mb"] < case.PEAK_MB)
+        if row["way"] == case.COMMAND:
+            aim = f"`acutance enhance` of `{row['input']}`, command to file"
+            took = f"{row['ms']['p50'] / 1000:.2f} s, of it {row['cpu_ms']['p50'] / 1000:.2f} s on processors"
+            add(aim, f"< {case.START_MS / 1000} s", took, row["ms"]["p50"] < case.START_MS)
     return out
 
 

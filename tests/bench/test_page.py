@@ -6,6 +6,7 @@ import json
 
 from acutance.bench import __main__ as bench
 from acutance.bench import record
+from acutance.bench import slice as case
 
 ABOUT = {
     "cpu": "Some CPU",
@@ -25,14 +26,20 @@ def test_the_page_shows_every_row(tmp_path):
     ms = record.summary([1.0, 2.0, 3.0])
     rows = [
         {"model": "ct-rt-x2", "size": 512, "way": "acutance", "ms": ms, "ratio": 1.0},
+        {"model": "ct-rt-x2", "size": 512, "way": case.FLOOR, "ms": ms, "ratio": 0.8},
+        {"model": "ct-rt-x2", "size": 512, "way": case.MONAI, "ms": ms, "ratio": 2.5},
         {"model": "ct-rt-x2", "size": 4096, "way": "acutance", "peak_mb": 432.1},
+        {"way": case.COMMAND, "input": "a.dcm", "ms": record.summary([900.0, 1400.0]), "cpu_ms": record.summary([700])},
     ]
     record.write(slices, "slice", rows, ABOUT)
     record.write(kernels, "kernels", [{"case": "fill", "ms": ms, "gb_s": 3.0, "of_memcpy": 0.5, "wanted": 0.4}], ABOUT)
     assert bench.main(["page", str(slices), str(kernels), "-o", str(page)]) == 0
     text = page.read_text()
     assert "| ct-rt-x2 | 512 x 512 | acutance | 2.0 | 1.00 |" in text
-    assert "4096 x 4096 16-bit: 432 MB" in text
+    assert "| our time over bare ONNX Runtime's | <= 1.15 | 1.25 to 1.25 | missed |" in text
+    assert "| MONAI's time over ours | >= 1.8 | 2.50 to 2.50 | holds |" in text
+    assert "`ct-rt-x2`, 4096 x 4096 16-bit | < 700 MB | 432 MB | holds |" in text
+    assert "`a.dcm`, command to file | < 1.5 s | 1.15 s, of it 0.70 s on processors | holds |" in text
     assert "| fill | 2.00 | 3.00 | 0.50 | 0.40 |" in text
     assert text.count("Some CPU, 2 CPUs") == 2
 

@@ -13,6 +13,8 @@ import pytest
 
 from acutance import cli
 
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "mr-brain.dcm"
+
 
 def test_the_version(run: Callable[..., Any]) -> None:
     assert run("--version").out == f"acutance {importlib.metadata.version('acutance')}\n"
@@ -24,12 +26,28 @@ def test_help_lists_the_commands_and_imports_nothing_heavy() -> None:
         "from acutance.cli import main\n"
         "try: main(['--help'])\n"
         "except SystemExit as e: assert not e.code\n"
-        "heavy = {'numpy', 'pydicom', 'onnxruntime', 'nibabel', 'PIL', 'tifffile', 'torch', 'pydantic'}\n"
+        "heavy = {'numpy', 'pydicom', 'onnxruntime', 'nibabel', 'PIL', 'tifffile', 'torch', 'pydantic', 'scipy',"
+        "         'matplotlib'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert "enhance" in ran.stdout and "models" in ran.stdout
+
+
+def test_enhance_imports_only_what_a_dicom_file_needs(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from acutance.cli import main\n"
+        "try: main(['enhance', sys.argv[1], '-o', sys.argv[2]])\n"
+        "except SystemExit as e: assert not e.code\n"
+        "heavy = {'torch', 'matplotlib', 'scipy', 'skimage', 'nibabel', 'tifffile', 'onnx', 'pycuda', 'pynvml'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+        "assert 'onnxruntime' in sys.modules\n"
+    )
+    command = [sys.executable, "-c", code, str(EXAMPLE), str(tmp_path / "x2.dcm")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_wrong_usage_ends_with_2(run: Callable[..., Any], tmp_path: Path) -> None:
