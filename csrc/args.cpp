@@ -220,7 +220,7 @@ GatherArgs check_gather(const Array& slice, const Grid& grid, double gain, doubl
   check_finite("bias", bias);
   a.tiles = check_tiles(tiles, grid, check_layout(layout), unshuffle * unshuffle, first, slice.device, true);
   a.rows = grid.rows, a.cols = grid.cols, a.unshuffle = unshuffle;
-  a.gain = static_cast<float>(gain), a.bias = static_cast<float>(bias);
+  a.mapping = {static_cast<float>(gain), static_cast<float>(bias)};
   return a;
 }
 
@@ -249,11 +249,11 @@ AssembleArgs check_assemble(const std::optional<Array>& residual, const Array& s
     a.mask_pitch = mask->strides[0];
   }
   const Range limits = check_limits(o, a.picture.type);
-  a.low = static_cast<float>(limits.low), a.high = static_cast<float>(limits.high);
-  a.padding = check_padding(o.padding, mask ? a.picture.type : Type::f32);
+  a.levels.low = static_cast<float>(limits.low), a.levels.high = static_cast<float>(limits.high);
+  a.levels.padding = check_padding(o.padding, mask ? a.picture.type : Type::f32);
   a.rows = grid.rows, a.cols = grid.cols, a.row0 = o.row0, a.row1 = o.row1;
   a.base = base_table(o.base == "cubic" ? Filter::cubic : Filter::lanczos4, o.scale);
-  a.per_unit = o.gain == 0 ? 0.0f : static_cast<float>(1.0 / o.gain);
+  a.levels.per_unit = o.gain == 0 ? 0.0f : static_cast<float>(1.0 / o.gain);
   a.guard = o.guard;
   return a;
 }

@@ -1,6 +1,7 @@
 // Python module acutance._cuda: the ops on CUDA devices.
 #include "cuda.h"
 #include "device_array.h"
+#include "graph.h"
 
 namespace acutance {
 namespace {
@@ -35,24 +36,40 @@ void wait_all(cudaStream_t stream, std::initializer_list<const DeviceArray*> arr
     if (each) each->wait(stream);
 }
 
-// C-contiguous memory of at least `count` samples of one type, where the slice lies.
-template <class T>
-T* work_memory(const DeviceArray& a, const DeviceArray& slice, const char* type, int64_t count) {
+// C-contiguous memory of at least `count` samples of a type ("i4"), where the slice lies.
+void* memory(const DeviceArray& a, const DeviceArray& slice, const std::string& type, int64_t count, bool writable) {
   const Array& m = a.array;
+  const int64_t unit = type[1] - '0';
   int64_t held = 1;
   bool dense = true;
   for (size_t i = m.shape.size(); i-- > 0; held *= m.shape[i])
-    dense = dense && (m.shape[i] == 1 || m.strides[i] == held * static_cast<int64_t>(sizeof(T)));
-  if (m.type != type || !dense || held < count || !m.writable || a.device != slice.device ||
-      reinterpret_cast<uintptr_t>(m.data) % sizeof(T))
+    dense = dense && (m.shape[i] == 1 || m.strides[i] == held * unit);
+  if (m.type != type || !dense || held < count || (writable && !m.writable) || a.device != slice.device ||
+      reinterpret_cast<uintptr_t>(m.data) % unit)
     throw ArgumentError(m.name + " has " + std::to_string(held) + " samples of " + m.type + " on " + m.device +
-                        "; wanted " + std::to_string(count) + " of " + type + ", C-contiguous and writable, on " +
-                        slice.array.device);
-  return static_cast<T*>(m.data);
+                        "; wanted " + std::to_string(count) + " of " + type + ", C-contiguous" +
+                        (writable ? " and writable" : "") + ", on " + slice.array.device);
+  return m.data;
+}
+
+// Null when no parameters are given.
+const Params* params_of(const std::optional<DeviceArray>& p, const DeviceArray& slice) {
+  constexpr int64_t kCount = sizeof(Params) / sizeof(float);
+  return p ? static_cast<const Params*>(memory(*p, slice, "f4", kCount, false)) : nullptr;
+}
+
+// The flag's low half when it is of 64 bits: devices and their hosts are little-endian.
+int32_t* flag_of(const DeviceArray& f, const DeviceArray& slice) {
+  return static_cast<int32_t*>(memory(f, slice, f.array.type == "i8" ? "i8" : "i4", 1, true));
 }
 
 cudaStream_t stream_of(uintptr_t stream) {
   return reinterpret_cast<cudaStream_t>(stream);
+}
+
+std::optional<DeviceArray> given(const py::object& o, const char* name, cudaStream_t stream) {
+  using Given = std::optional<DeviceArray>;
+  return o.is_none() ? Given() : Given(std::in_place, o, name, stream);
 }
 
 void fill(const py::object& slice, const py::object& mask, const py::object& out, const py::object& scratch,
@@ -61,7 +78,7 @@ void fill(const py::object& slice, const py::object& mask, const py::object& out
   const DeviceArray s(slice, "slice", stream), m(mask, "mask", stream), o(out, "out", stream),
       w(scratch, "scratch", stream);
   FillArgs a = check_fill(s.array, m.array, o.array);
-  a.nearest = work_memory<int32_t>(w, s, "i4", static_cast<int64_t>(a.picture.rows) * a.picture.cols);
+  a.nearest = static_cast<int32_t*>(memory(w, s, "i4", static_cast<int64_t>(a.picture.rows) * a.picture.cols, true));
   const Current current(s.device);
   wait_all(stream, {&s, &m, &o, &w});
   const py::gil_scoped_release free;
@@ -69,12 +86,15 @@ void fill(const py::object& slice, const py::object& mask, const py::object& out
 }
 
 void gather(const py::object& slice, const std::vector<int>& rows, const std::vector<int>& cols, double gain,
-            double bias, int unshuffle, const std::string& layout, int first, const py::object& out, uintptr_t number) {
+            double bias, int unshuffle, const std::string& layout, int first, const py::object& out,
+            const py::object& params, uintptr_t number) {
   const cudaStream_t stream = stream_of(number);
   const DeviceArray s(slice, "slice", stream), o(out, "out", stream);
-  const GatherArgs a = check_gather(s.array, check_grid(rows, cols), gain, bias, unshuffle, layout, first, o.array);
+  const auto p = given(params, "params", stream);
+  GatherArgs a = check_gather(s.array, check_grid(rows, cols), gain, bias, unshuffle, layout, first, o.array);
+  a.params = params_of(p, s);
   const Current current(s.device);
-  wait_all(stream, {&s, &o});
+  wait_all(stream, {&s, &o, p ? &*p : nullptr});
   const py::gil_scoped_release free;
   gather_cuda(a, stream);
 }
@@ -83,22 +103,32 @@ void assemble(const py::object& residual, const py::object& slice, const std::ve
               const std::vector<int>& cols, int scale, double gain, const std::string& base, bool guard,
               std::optional<double> low, std::optional<double> high, const py::object& mask, double padding,
               const std::string& layout, int first, int row0, int row1, const py::object& out,
-              const py::object& nonfinite, uintptr_t number) {
+              const py::object& nonfinite, const py::object& params, uintptr_t number) {
   const cudaStream_t stream = stream_of(number);
-  std::optional<DeviceArray> r, m;
-  if (!residual.is_none()) r.emplace(residual, "residual", stream);
-  if (!mask.is_none()) m.emplace(mask, "mask", stream);
+  const auto r = given(residual, "residual", stream), m = given(mask, "mask", stream),
+             p = given(params, "params", stream);
   const DeviceArray s(slice, "slice", stream), o(out, "out", stream), f(nonfinite, "nonfinite", stream);
   const AssembleOptions options{gain, base, guard, low, high, padding, layout, scale, first, row0, row1};
-  const AssembleArgs a =
-      check_assemble(r ? std::optional<Array>(r->array) : std::nullopt, s.array, check_grid(rows, cols), options,
-                     m ? std::optional<Array>(m->array) : std::nullopt, o.array);
-  auto* flag = work_memory<unsigned long long>(f, s, "i8", 1);
+  AssembleArgs a = check_assemble(r ? std::optional<Array>(r->array) : std::nullopt, s.array, check_grid(rows, cols),
+                                  options, m ? std::optional<Array>(m->array) : std::nullopt, o.array);
+  a.params = params_of(p, s);
+  int32_t* const flag = flag_of(f, s);
   const Current current(s.device);
-  wait_all(stream, {r ? &*r : nullptr, m ? &*m : nullptr, &s, &o, &f});
+  wait_all(stream, {r ? &*r : nullptr, m ? &*m : nullptr, p ? &*p : nullptr, &s, &o, &f});
   const py::gil_scoped_release free;
   assemble_cuda(a, flag, stream);
 }
+
+constexpr char kGraphText[] =
+    R"(Work on a stream, captured once and launched again and again.
+
+``begin(stream)`` starts to capture, in thread-local mode, what this thread enqueues on a stream that is not the legacy
+default one; arrays must name no stream of their own. ``end(stream)`` makes it ready to launch, in place of what was
+captured before. ``abort(stream)`` gives up a capture, broken or not, and does nothing where there is none.
+``launch(stream)`` enqueues all of it. The device of the streams must be the current one. What the graph reads and
+writes must live as long as it is launched, and the graph itself until its launches have ended. The graph is destroyed
+with the object. A CUDA call that fails raises BackendError with its name; after a failed ``end`` nothing is
+captured, and what was captured before stays.)";
 
 void translate_cuda_errors() {
   py::register_exception_translator([](std::exception_ptr p) {
@@ -122,8 +152,18 @@ PYBIND11_MODULE(_cuda, m) {
   m.def("device_count", &device_count);
   m.def("fill", &fill, arg("slice"), arg("mask"), arg("out"), arg("scratch"), arg("stream"));
   m.def("gather", &gather, arg("slice"), arg("rows"), arg("cols"), arg("gain"), arg("bias"), arg("unshuffle"),
-        arg("layout"), arg("first"), arg("out"), arg("stream"));
+        arg("layout"), arg("first"), arg("out"), arg("params"), arg("stream"));
   m.def("assemble", &assemble, arg("residual"), arg("slice"), arg("rows"), arg("cols"), arg("scale"), arg("gain"),
         arg("base"), arg("guard"), arg("low"), arg("high"), arg("mask"), arg("padding"), arg("layout"), arg("first"),
-        arg("row0"), arg("row1"), arg("out"), arg("nonfinite"), arg("stream"));
+        arg("row0"), arg("row1"), arg("out"), arg("nonfinite"), arg("params"), arg("stream"));
+  using free = py::call_guard<py::gil_scoped_release>;
+  py::class_<Graph>(m, "Graph", py::module_local(), kGraphText)
+      .def(py::init<>())
+      .def(
+          "begin", [](Graph& g, uintptr_t stream) { g.begin(stream_of(stream)); }, arg("stream"), free())
+      .def(
+          "end", [](Graph& g, uintptr_t stream) { g.end(stream_of(stream)); }, arg("stream"), free())
+      .def(
+          "launch", [](const Graph& g, uintptr_t stream) { g.launch(stream_of(stream)); }, arg("stream"), free())
+      .def("abort", [](Graph& g, uintptr_t stream) { g.abort(stream_of(stream)); }, arg("stream"), free());
 }

@@ -168,7 +168,7 @@ void try_gather(Slice<Pixel> slice) {
   for (int tile = first; tile < all; ++tile)
     for (int channel = 0; channel < a.tiles.channels; ++channel)
       for (int row = 0; row < grid.rows.tile; ++row)
-        for (int col = 0; col < grid.cols.tile; ++col) gather_element<Pixel, Sample>(a, tile, channel, row, col);
+        for (int col = 0; col < grid.cols.tile; ++col) gather_element<Pixel, Sample>(a, a.mapping, tile, channel, row, col);
   add_to_digest(wanted);
   by_every_way([&](const char* path, int threads) {
     std::fill(found.begin(), found.end(), Sample{});
@@ -209,9 +209,10 @@ void try_assemble(Slice<Pixel> slice) {
     return check_assemble(residual, slice.array(), grid, options, mask, array_of("out", out, slice.shape(scale)));
   };
   const AssembleArgs a = arguments(wanted);
+  const Levels levels = levels_of<Pixel>(a);
   int64_t nonfinite = 0;
   for (int row = a.row0; row < a.row1; ++row)
-    for (int col = 0; col < a.picture.cols; ++col) nonfinite += assemble_block<Pixel, Sample>(a, row, col);
+    for (int col = 0; col < a.picture.cols; ++col) nonfinite += assemble_block<Pixel, Sample>(a, levels, row, col);
   add_to_digest(wanted);
   by_every_way([&](const char* path, int threads) {
     std::fill(found.begin(), found.end(), Pixel{});

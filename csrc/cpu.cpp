@@ -50,14 +50,15 @@ void copy_rows(const Picture& from, const Picture& to, size_t sample) {
 template <class Pixel, class Sample>
 void gather_row(const GatherArgs& a, int tile, int row) {
   for (int channel = 0; channel < a.tiles.channels; ++channel)
-    for (int col = 0; col < a.cols.tile; ++col) gather_element<Pixel, Sample>(a, tile, channel, row, col);
+    for (int col = 0; col < a.cols.tile; ++col) gather_element<Pixel, Sample>(a, a.mapping, tile, channel, row, col);
 }
 
 template <class Pixel, class Sample>
 int64_t assemble_rows(const AssembleArgs& a, int row0, int row1) {
+  const Levels levels = levels_of<Pixel>(a);
   int64_t nonfinite = 0;
   for (int row = row0; row < row1; ++row)
-    for (int col = 0; col < a.picture.cols; ++col) nonfinite += assemble_block<Pixel, Sample>(a, row, col);
+    for (int col = 0; col < a.picture.cols; ++col) nonfinite += assemble_block<Pixel, Sample>(a, levels, row, col);
   return nonfinite;
 }
 

@@ -48,23 +48,25 @@ __global__ void __launch_bounds__(kBlock) gather_samples(const __grid_constant__
   const int inner = t.col == 1 ? 1 : t.channels, outer = t.col == 1 ? t.channels : 1;
   const int64_t x = static_cast<int64_t>(blockIdx.x) * kBlockCols + threadIdx.x;
   if (x >= static_cast<int64_t>(a.cols.tile) * inner) return;
+  const Mapping mapping = mapping_of(a);
   const int col = static_cast<int>(x / inner), within = static_cast<int>(x % inner);
   for (int64_t plane = blockIdx.z; plane < static_cast<int64_t>(t.count) * outer; plane += gridDim.z)
     for (int row = blockIdx.y * kBlockRows + threadIdx.y; row < a.rows.tile; row += gridDim.y * kBlockRows)
-      gather_element<Pixel, Sample>(a, t.first + static_cast<int>(plane / outer),
+      gather_element<Pixel, Sample>(a, mapping, t.first + static_cast<int>(plane / outer),
                                     within + static_cast<int>(plane % outer), row, col);
 }
 
-// One thread for each input pixel. Atomic only where something is wrong.
+// One thread for each input pixel. All that find something wrong store the same word, so that none need wait.
 template <class Pixel, class Sample, int S>
 __global__ void __launch_bounds__(kBlock, 4)
-    assemble_blocks(const __grid_constant__ AssembleArgs a, unsigned long long* nonfinite) {
+    assemble_blocks(const __grid_constant__ AssembleArgs a, int32_t* nonfinite) {
   const int col = blockIdx.x * kBlockCols + threadIdx.x;
   if (col >= a.picture.cols) return;
+  const Levels levels = levels_of<Pixel>(a);
   int found = 0;
   for (int row = a.row0 + blockIdx.y * kBlockRows + threadIdx.y; row < a.row1; row += gridDim.y * kBlockRows)
-    found += assemble_block<Pixel, Sample, S>(a, row, col);
-  if (found) atomicAdd(nonfinite, static_cast<unsigned long long>(found));
+    found += assemble_block<Pixel, Sample, S>(a, levels, row, col);
+  if (found) *nonfinite = 1;
 }
 
 }  // namespace
@@ -94,7 +96,7 @@ void gather_cuda(const GatherArgs& a, cudaStream_t stream) {
   });
 }
 
-void assemble_cuda(const AssembleArgs& a, unsigned long long* nonfinite, cudaStream_t stream) {
+void assemble_cuda(const AssembleArgs& a, int32_t* nonfinite, cudaStream_t stream) {
   const dim3 grid = grid_of(a.picture.cols, a.row1 - a.row0);
   with_pixel(a.picture.type, [&](auto pixel) {
     with_sample(a.residual.type, [&](auto sample) {

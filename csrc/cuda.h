@@ -19,7 +19,7 @@ void check_cuda(cudaError_t status, const char* call);
 // a.nearest must be there.
 void fill_cuda(const FillArgs& a, cudaStream_t stream);
 void gather_cuda(const GatherArgs& a, cudaStream_t stream);
-// Adds to *nonfinite, in device memory, how many samples were not finite.
-void assemble_cuda(const AssembleArgs& a, unsigned long long* nonfinite, cudaStream_t stream);
+// Sets *nonfinite, in device memory, to 1 when a sample was not finite, and leaves it as it is otherwise.
+void assemble_cuda(const AssembleArgs& a, int32_t* nonfinite, cudaStream_t stream);
 
 }  // namespace acutance

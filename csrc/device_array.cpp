@@ -114,7 +114,9 @@ void DeviceArray::find_device() {
   check_cuda(cudaPointerGetAttributes(&found, array.data), "cudaPointerGetAttributes");
   if (found.type == cudaMemoryTypeUnregistered)
     refuse(array.name, "points at memory that no CUDA device can reach; wanted device memory");
-  array.data = found.devicePointer;
+  if (!found.devicePointer)
+    refuse(array.name, "lies in page-locked memory that is not mapped; wanted mapped or device memory");
+  array.data = found.devicePointer;  // also of mapped host memory, which an integrated GPU reads where it is
   device = found.device;
   array.device = "cuda:" + std::to_string(device);
 }

@@ -9,7 +9,8 @@ struct DLManagedTensor;
 
 namespace acutance {
 
-// An array that speaks __cuda_array_interface__ (version 3) or DLPack. Neither is copied; what a library still has to
+// An array that speaks __cuda_array_interface__ (version 3) or DLPack, in device memory, managed memory or page-locked
+// host memory that is mapped. It is not copied; what a library still has to
 // do to it on a stream of its own is waited for by wait(), on the device and not on the host. Only with the GIL held.
 class DeviceArray {
  public:

@@ -27,13 +27,13 @@ void gather_row(const GatherArgs& a, int tile, int row) {
     Sample* to = static_cast<Sample*>(a.tiles.data) + (tile - a.tiles.first) * a.tiles.tile + row * a.tiles.row;
     begin = end = x < 0 ? -x : 0;
     const int last = (a.picture.cols - x < width ? a.picture.cols - x : width) - kLanes;
-    const Floats gain = all_of(a.gain), bias = all_of(a.bias);
+    const Floats gain = all_of(a.mapping.gain), bias = all_of(a.mapping.bias);
     for (; end <= last; end += kLanes)
       store_samples(to + end, gain * load_gray(from, x + end, a.picture.colours) + bias);
   }
   for (int channel = 0; channel < a.tiles.channels; ++channel) {
-    for (int col = 0; col < begin; ++col) gather_element<Pixel, Sample>(a, tile, channel, row, col);
-    for (int col = end; col < width; ++col) gather_element<Pixel, Sample>(a, tile, channel, row, col);
+    for (int col = 0; col < begin; ++col) gather_element<Pixel, Sample>(a, a.mapping, tile, channel, row, col);
+    for (int col = end; col < width; ++col) gather_element<Pixel, Sample>(a, a.mapping, tile, channel, row, col);
   }
 }
 
@@ -102,8 +102,8 @@ ACUTANCE_INLINE Run<Pixel, S, Taps> run_of(const AssembleArgs& a, const Sources&
     run.out[i] = pixel_row_to<Pixel>(a.out, row * S + i) + static_cast<int64_t>(begin) * S * run.colours;
     for (int k = 0; k < Taps; ++k) run.weight[i][k] = all_of(a.base.weight[i][k]);
   }
-  run.per_unit = all_of(a.per_unit), run.low = all_of(a.low), run.high = all_of(a.high);
-  run.least = a.low, run.most = a.high, run.padding = a.padding;
+  run.per_unit = all_of(a.levels.per_unit), run.low = all_of(a.levels.low), run.high = all_of(a.levels.high);
+  run.least = a.levels.low, run.most = a.levels.high, run.padding = a.levels.padding;
   run.guard = a.guard;
   return run;
 }

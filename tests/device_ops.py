@@ -58,6 +58,9 @@ class DeviceOps:
     def _up(self, x: np.ndarray) -> OnDevice:
         return OnDevice(x, self._upload)
 
+    def _if_given(self, x: np.ndarray | None) -> Any:
+        return None if x is None else self._up(x)
+
     def fill(self, slice: np.ndarray, mask: np.ndarray, out: Any = None, threads: int = 0) -> Any:
         there = self._up(slice)
         place = there if out is slice else self._up(np.empty(slice.shape, slice.dtype) if out is None else out)
@@ -65,24 +68,34 @@ class DeviceOps:
         ops.fill(there, self._up(mask), place, threads, scratch=scratch)
         return place.fetch()
 
-    def gather(self, slice: np.ndarray, plan: tiling.Plan, *, out: Any = None, **settings: Any) -> Any:
+    def gather(
+        self, slice: np.ndarray, plan: tiling.Plan, *, out: Any = None, params: Any = None, **settings: Any
+    ) -> Any:
         if out is None:
             count = settings.get("count", plan.count - settings.get("first", 0))
             shape = ops.tiles_shape(plan, settings.get("unshuffle", 1), settings.get("layout", "nchw"), count)
             out = np.empty(shape, settings.get("dtype", np.float32))
         place = self._up(out)
-        ops.gather(self._up(slice), plan, out=place, **settings)
+        ops.gather(self._up(slice), plan, out=place, params=self._if_given(params), **settings)
         return place.fetch()
 
     def assemble(
-        self, residual: Any, slice: np.ndarray, plan: tiling.Plan, *, mask: Any = None, out: Any = None, **settings: Any
+        self,
+        residual: Any,
+        slice: np.ndarray,
+        plan: tiling.Plan,
+        *,
+        mask: Any = None,
+        out: Any = None,
+        params: Any = None,
+        **settings: Any,
     ) -> tuple[Any, int]:
         if out is None and "rows" not in settings:
             out = np.empty((*plan.output_shape, *slice.shape[2:]), slice.dtype)
-        tiles, missing, place = (None if x is None else self._up(x) for x in (residual, mask, out))
-        count = self._up(np.zeros(1, np.int64))
-        ops.assemble(tiles, self._up(slice), plan, mask=missing, out=place, nonfinite=count, **settings)
-        return place.fetch(), int(count.fetch()[0])
+        tiles, missing, place, numbers = (self._if_given(x) for x in (residual, mask, out, params))
+        flag = self._up(np.zeros(1, np.int32))
+        ops.assemble(tiles, self._up(slice), plan, mask=missing, out=place, nonfinite=flag, params=numbers, **settings)
+        return place.fetch(), int(flag.fetch()[0])
 
 
 def host_upload(data: bytes) -> tuple[int, Callable[[], bytes]]:
@@ -130,7 +143,8 @@ def build_for_host(folder: Path) -> ModuleType:
         pytest.skip("no C++ compiler")
     module = folder / "_cuda.so"
     includes = [ROOT / "tests" / "cuda_emulation", pybind11.get_include(), sysconfig.get_path("include")]
-    sources = [ROOT / "csrc" / name for name in ("cuda.cu", "bind_cuda.cpp", "device_array.cpp", "args.cpp")]
+    names = ("cuda.cu", "bind_cuda.cpp", "device_array.cpp", "graph.cpp", "args.cpp")
+    sources = [ROOT / "csrc" / name for name in names]
     flags = ["-std=c++17", "-O1", "-ffp-contract=off", "-fvisibility=hidden", "-fPIC", "-shared", "-x", "c++"]
     flags += os.environ.get("CXXFLAGS", "").split()
     command = [*compiler.split(), *flags, *(f"-I{i}" for i in includes), *map(str, sources), "-o", str(module)]

@@ -206,14 +206,44 @@ def test_host_and_device_do_not_mix(up: Up) -> None:
         ops.gather(U16, PLAN, out=up(np.zeros((1, 1, 9, 9), np.float32)))
 
 
-def test_counts_add_up(up: Up) -> None:
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+def test_the_flag_is_raised_and_never_lowered(up: Up, dtype: str) -> None:
     residual = np.zeros((1, 4, 9, 9), np.float32)
+    flag, out = up(np.zeros(1, dtype)), up(np.zeros((18, 18), np.uint16))
+    ops.assemble(up(residual), up(U16), PLAN, out=out, nonfinite=flag)
+    assert flag.fetch()[0] == 0
     residual[0, :, 4, 4] = np.nan
-    count, out = up(np.array([40], np.int64)), up(np.zeros((18, 18), np.uint16))
-    returned = ops.assemble(up(residual), up(U16), PLAN, out=out, nonfinite=count)
-    assert returned == (out, count)
-    assert count.fetch()[0] == 44
+    returned = ops.assemble(up(residual), up(U16), PLAN, out=out, nonfinite=flag)
+    assert returned == (out, flag)
+    assert flag.fetch()[0] == 1
     assert np.array_equal(out.fetch(), oracle.assemble(residual, U16, PLAN)[0])
+    ops.assemble(None, up(U16), PLAN, out=out, nonfinite=flag)
+    assert flag.fetch()[0] == 1
+    with pytest.raises(UsageError, match=r"nonfinite has 1 samples of f4 on cuda:0; wanted 1 of i4"):
+        ops.assemble(None, up(U16), PLAN, out=out, nonfinite=up(np.zeros(1, np.float32)))
+
+
+def test_parameters_must_lie_on_the_device(up: Up) -> None:
+    tiles = up(np.zeros((1, 1, 9, 9), np.float32))
+    with pytest.raises(UsageError, match="params lies in host memory"):
+        ops.gather(up(U16), PLAN, out=tiles, params=ops.parameters())
+    with pytest.raises(UsageError, match=r"params has 7 samples of f4 on cuda:0; wanted 8 of f4, C-contiguous, on"):
+        ops.gather(up(U16), PLAN, out=tiles, params=up(np.zeros(7, np.float32)))
+
+
+def test_mapped_host_memory_is_the_devices(up: Up, emulated_cuda: ModuleType) -> None:
+    assert emulated_cuda.__file__
+    memory = ctypes.c_int.in_dll(ctypes.CDLL(emulated_cuda.__file__), "emulated_memory")
+    tiles = up(np.zeros((1, 1, 9, 9), np.float32))
+    try:
+        memory.value = 1
+        ops.gather(up(U16), PLAN, out=tiles)
+        assert np.array_equal(tiles.fetch()[0, 0], U16)
+        memory.value = 2
+        with pytest.raises(UsageError, match="slice lies in page-locked memory that is not mapped"):
+            ops.gather(up(U16), PLAN, out=tiles)
+    finally:
+        memory.value = 0
 
 
 @pytest.mark.parametrize(
@@ -305,8 +335,8 @@ def test_large_grids_are_walked_in_steps(up: Up) -> None:
     whole = up(np.zeros((1, 1, *tall.shape), np.float32))
     ops.gather(up(tall), tiling.plan(len(tall), 1, tall.shape, 0, 1), out=whole)
     assert np.array_equal(whole.fetch()[0, 0], tall)
-    out, count = up(np.zeros_like(tall)), up(np.zeros(1, np.int64))
-    ops.assemble(tiles, up(np.zeros_like(tall)), plan, out=out, nonfinite=count)
+    out, flag = up(np.zeros_like(tall)), up(np.zeros(1, np.int32))
+    ops.assemble(tiles, up(np.zeros_like(tall)), plan, out=out, nonfinite=flag)
     assert np.array_equal(out.fetch(), tall)
     mask = np.arange(len(tall))[:, None] % 2 == 1
     ops.fill(up(tall), up(mask), out, scratch=up(np.zeros(len(tall), np.int32)))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acutance import oracle, tiling
+from acutance import ops, oracle, tiling
 from acutance.geometry import DTYPES
 
 
@@ -19,6 +20,11 @@ def _picture(rng: np.random.Generator, rows: int, cols: int, dtype: str, colours
         return rng.normal(0, 1000, shape).astype(np.float32)
     info = np.iinfo(dtype)
     return rng.integers(info.min, info.max, shape, endpoint=True).astype(dtype)
+
+
+def _mapping(rng: np.random.Generator, by_params: bool) -> dict[str, Any]:
+    gain, bias = float(rng.normal(0, 0.01)), float(rng.normal())
+    return {"params": ops.parameters(gain, bias)} if by_params else {"gain": gain, "bias": bias}
 
 
 @given(
@@ -32,6 +38,7 @@ def _picture(rng: np.random.Generator, rows: int, cols: int, dtype: str, colours
     colours=st.booleans(),
     tile_dtype=st.sampled_from(["float32", "float16"]),
     layout=st.sampled_from(["nchw", "nhwc"]),
+    by_params=st.booleans(),
 )
 def test_is_the_oracles_bit_for_bit(
     core: ModuleType,
@@ -45,6 +52,7 @@ def test_is_the_oracles_bit_for_bit(
     colours: bool,
     tile_dtype: str,
     layout: str,
+    by_params: bool,
 ) -> None:
     rng = np.random.default_rng(seed)
     picture = _picture(rng, rows * unshuffle, cols * unshuffle, dtype, colours)
@@ -52,8 +60,7 @@ def test_is_the_oracles_bit_for_bit(
     first = int(rng.integers(plan.count))
     count = int(rng.integers(1, plan.count - first, endpoint=True))
     settings = {
-        "gain": float(rng.normal(0, 0.01)),
-        "bias": float(rng.normal()),
+        **_mapping(rng, by_params),
         "unshuffle": unshuffle,
         "dtype": tile_dtype,
         "layout": layout,

@@ -46,6 +46,8 @@ def unaligned() -> np.ndarray:
         (lambda c: c.gather(U16, PLAN, unshuffle=0, out=RESIDUAL[:, :1]), "unshuffle is 0; wanted 1 to 16"),
         (lambda c: c.gather(U16, PLAN, gain=np.inf), "gain is inf; wanted a finite number"),
         (lambda c: c.gather(U16, PLAN, bias=np.nan), "bias is nan; wanted a finite number"),
+        (lambda c: c.gather(U16, PLAN, gain=2, params=ops.parameters()), "params is given, and so are numbers"),
+        (lambda c: c.assemble(None, U16, PLAN, high=9, params=ops.parameters()), "params is given, and so are numbers"),
         (lambda c: c.gather(U16, PLAN, dtype=np.float64), "out has dtype ('d'|f8); wanted f4 or f2"),
         (lambda c: c.gather(U16, PLAN, layout="chwn"), "layout is 'chwn'; wanted nchw or nhwc"),
         (lambda c: c.gather(U16, PLAN, first=1), "0 tiles are asked for"),
@@ -85,6 +87,23 @@ def test_missing_tiles_are_refused(core: ModuleType) -> None:
     with pytest.raises(UsageError, match="rows 8 to 9 need tiles 0 to 1; residual holds tiles 1 to 1"):
         core.assemble(one, picture, plan, rows=(8, 10), first=1, out=out)
     core.assemble(one, picture, plan, rows=(10, 16), first=1, out=out)
+
+
+@pytest.mark.parametrize("wrong", [np.zeros(8), np.zeros(5, np.float32), [1.0] * 8])
+def test_parameters_of_another_kind_are_refused(wrong: object) -> None:
+    with pytest.raises(UsageError, match=r"params has dtype .* and shape .*; wanted float32 \[8\]"):
+        ops.gather(U16, PLAN, params=wrong)
+
+
+def test_parameters_are_rounded_inward() -> None:
+    assert ops.parameters(2, -1, padding=7).tolist() == [2, -1, -np.inf, np.inf, 7, 0, 0, 0]
+    tenth = np.float32(0.1)  # lies above 0.1
+    made = ops.parameters(low=0.1, high=0.1 + 5e-9)
+    assert made[2] == made[3] == tenth
+    assert ops.parameters(low=0.1 + 5e-9, high=1)[2] == np.nextafter(tenth, np.float32(1))
+    for wrong in ({"gain": np.nan}, {"bias": np.inf}, {"low": 2, "high": 1}, {"low": np.nan}, {"padding": 1e39}):
+        with np.errstate(over="ignore"), pytest.raises(UsageError, match="are no parameters"):
+            ops.parameters(**wrong)
 
 
 def test_objects_that_are_no_arrays_are_refused() -> None:

@@ -6,19 +6,43 @@
 
 namespace acutance {
 
+// The numbers that bound and scale the output, in stored units.
+struct Levels {
+  float per_unit;  // of one unit of the residual: 1 / gain
+  float low, high, padding;
+  bool base_alone;  // the residual is not looked at
+};
+
 struct AssembleArgs {
   Picture picture, out;
   Tiles residual;  // data null: the base alone
   Axis rows, cols;
   Base base;
-  float per_unit;  // stored units of one unit of the residual: 1 / gain
-  float low, high;
+  Levels levels;
+  const Params* params;  // null: `levels` holds
   bool guard;
   const uint8_t* mask;  // null: nothing is masked
   int64_t mask_pitch;   // bytes
-  float padding;
-  int row0, row1;  // input rows whose outputs are written
+  int row0, row1;       // input rows whose outputs are written
 };
+
+// From params as from scalars: low and high are drawn in to the whole numbers that the pixels' type holds.
+template <class Pixel>
+ACUTANCE_FN Levels levels_of(const AssembleArgs& a) {
+  Levels v = a.levels;
+  if (a.params) {
+    const Params& p = *a.params;
+    v = Levels{1.0f / p.gain, p.low, p.high, p.padding, p.gain == 0.0f};
+    if (!IsFloat<Pixel>::value) {
+      const float least = lowest_of<Pixel>(), most = highest_of<Pixel>();
+      v.low = clamp(ceilf(v.low), least, most);
+      v.high = clamp(floorf(v.high), least, most);
+      v.padding = clamp(v.padding, least, most);
+    }
+  }
+  v.base_alone = v.base_alone || !a.residual.data;
+  return v;
+}
 
 // Where a picture coordinate lies in its tile, and in the tile before when the two are blended there.
 struct Place {
@@ -72,7 +96,7 @@ ACUTANCE_FN Pixel to_pixel(float y) {
 
 // Adds n residuals `d` to n base samples y, bounds or guards them, and returns how many were not finite.
 template <class Pixel>
-ACUTANCE_FN int finish_block(const AssembleArgs& a, const float* d, int n, float x, float* y) {
+ACUTANCE_FN int finish_block(const Levels& v, bool guard, const float* d, int n, float x, float* y) {
   int nonfinite = 0;
   ACUTANCE_UNROLL
   for (int k = 0; k < n; ++k) {
@@ -82,10 +106,10 @@ ACUTANCE_FN int finish_block(const AssembleArgs& a, const float* d, int n, float
     else
       ++nonfinite;
   }
-  if (a.guard) guard_block<Pixel>(y, n, x, a.low, a.high);
+  if (guard) guard_block<Pixel>(y, n, x, v.low, v.high);
   ACUTANCE_UNROLL
   for (int k = 0; k < n; ++k) {
-    y[k] = clamp(y[k], a.low, a.high);
+    y[k] = clamp(y[k], v.low, v.high);
     if (!IsFloat<Pixel>::value) y[k] = rintf(y[k]);
   }
   return nonfinite;
@@ -94,27 +118,27 @@ ACUTANCE_FN int finish_block(const AssembleArgs& a, const float* d, int n, float
 // Writes the block of input pixel (row, col), every colour, and returns how many samples were not finite. S is the
 // scale where it is known when this is compiled, else 0.
 template <class Pixel, class Sample, int S = 0>
-ACUTANCE_FN int assemble_block(const AssembleArgs& a, int row, int col) {
+ACUTANCE_FN int assemble_block(const AssembleArgs& a, const Levels& v, int row, int col) {
   const int s = S ? S : a.base.scale, n = s * s, colours = a.picture.colours;
   const bool masked = a.mask && a.mask[row * a.mask_pitch + col];
   float d[kMaxBlock], y[kMaxBlock];
   ACUTANCE_UNROLL
   for (int k = 0; k < n; ++k) d[k] = 0.0f;
-  if (a.residual.data && !masked) {
+  if (!v.base_alone && !masked) {
     const Place r = place_of(a.rows, row, s), c = place_of(a.cols, col, s);
     ACUTANCE_UNROLL
-    for (int k = 0; k < n; ++k) d[k] = stitched<Sample>(a, r, c, k / s, k % s) * a.per_unit;
+    for (int k = 0; k < n; ++k) d[k] = stitched<Sample>(a, r, c, k / s, k % s) * v.per_unit;
   }
   int nonfinite = 0;
   for (int colour = 0; colour < colours; ++colour) {
     if (masked) {
       ACUTANCE_UNROLL
-      for (int k = 0; k < n; ++k) y[k] = a.padding;
+      for (int k = 0; k < n; ++k) y[k] = v.padding;
     } else {
       base_block<Pixel, S>(a.base, a.picture, row, col, colour, y);
       const float x =
           static_cast<float>(pixel_row<Pixel>(a.picture, row)[static_cast<int64_t>(col) * colours + colour]);
-      nonfinite += finish_block<Pixel>(a, d, n, x, y);
+      nonfinite += finish_block<Pixel>(v, a.guard, d, n, x, y);
     }
     ACUTANCE_UNROLL
     for (int i = 0; i < s; ++i) {

@@ -107,4 +107,19 @@ struct IsFloat<float> {
   static constexpr bool value = true;
 };
 
+template <class Pixel>
+ACUTANCE_FN constexpr float lowest_of() {
+  return static_cast<Pixel>(-1) < 0 ? -32768.0f : 0.0f;
+}
+template <class Pixel>
+ACUTANCE_FN constexpr float highest_of() {
+  return static_cast<Pixel>(-1) < 0 ? 32767.0f : (sizeof(Pixel) == 1 ? 255.0f : 65535.0f);
+}
+
+// Numbers that change from frame to frame, as a kernel may read them from device memory when it runs: a captured CUDA
+// graph then holds for every frame. Whoever writes them vouches for them: all finite but low and high, low <= high.
+struct Params {
+  float gain, bias, low, high, padding, unused[3];
+};
+
 }  // namespace acutance

@@ -7,7 +7,11 @@ on the CPU. :mod:`acutance.oracle` has the same ops in NumPy.
 Arrays on a CUDA device, all of a call on the same one, come in by ``__cuda_array_interface__`` or DLPack and run there,
 with the same results bit for bit. The work is enqueued on ``stream`` and not waited for, and no device memory is taken,
 so that a call can be captured into a CUDA graph: ``out`` must be given. The stream that an array's library names is
-waited for first, on the device; an array that names none must be ready on ``stream``.
+waited for first, on the device; an array that names none must be ready on ``stream``. Page-locked host memory that is
+mapped counts as the device's when it comes in that way.
+
+Numbers that change from frame to frame can come in one array, ``params``, made by :func:`parameters`. On a device its
+memory is read when the kernel runs, so that a captured graph holds for every frame.
 """
 
 from __future__ import annotations
@@ -16,14 +20,40 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from . import _native
 from .errors import BackendError, UsageError
 from .geometry import Array
+from .oracle import inward
 from .tiling import Axis, Plan
 
-__all__ = ["assemble", "fill", "gather"]
+__all__ = ["assemble", "fill", "gather", "parameters"]
+
+PARAMETERS = 8
+"""Samples of ``params``: gain, bias, low, high, padding and three that are not used."""
+
+
+def parameters(
+    gain: float = 1.0, bias: float = 0.0, low: float | None = None, high: float | None = None, padding: float = 0.0
+) -> NDArray[np.float32]:
+    """Return ``params`` for :func:`gather` and :func:`assemble`, ``[8]``: gain, bias, low, high, padding, 0, 0, 0.
+
+    ``low`` and ``high`` that are not given are infinite, and those given are rounded inward.
+
+    Raises
+    ------
+    UsageError
+        A number is not finite (but for infinite ``low`` and ``high``), or ``low`` is above ``high``.
+    """
+    least, most = inward(low, high)
+    values = np.array([gain, bias, least, most, padding, 0, 0, 0], np.float32)
+    if not np.isfinite(values[[0, 1, 4]]).all() or not least <= most:
+        raise UsageError(
+            f"gain {gain}, bias {bias}, low {low}, high {high} and padding {padding} are no parameters; "
+            "wanted finite numbers of float32, and low no more than high"
+        )
+    return values
 
 
 def fill(slice: Any, mask: Any, out: Any = None, threads: int = 0, *, scratch: Any = None, stream: int = 0) -> Array:
@@ -80,6 +110,7 @@ def gather(
     count: int | None = None,
     out: Any = None,
     threads: int = 0,
+    params: Any = None,
     stream: int = 0,
 ) -> Array:
     """Cut a slice into the tiles that a network sees.
@@ -103,6 +134,9 @@ def gather(
         C-contiguous, to be written in place of a new array.
     threads : int
         0: as many as the process may use.
+    params : array of float32, optional
+        ``[8]``, in place of ``gain`` and ``bias``; see :func:`parameters`. On a device it must lie there, is read when
+        the kernel runs and is not checked.
     stream : int
         On a device: the CUDA stream's handle; 0 is the legacy default stream.
 
@@ -118,7 +152,8 @@ def gather(
     BackendError
         A CUDA call failed, or there is no CUDA module for device arrays.
     """
-    on_device = _on_device(slice, out)
+    on_device = _on_device(slice, out, params)
+    gain, bias, *_ = _numbers(params, on_device, gain=gain, bias=bias)
     if count is None:
         count = plan.count - first
     tiles: Array
@@ -130,7 +165,7 @@ def gather(
             raise UsageError(f"out holds {tiles.shape[0] if len(tiles.shape) else 0} tiles; wanted {count}")
     settings = (_axis(plan.rows), _axis(plan.cols), gain, bias, unshuffle, layout, first)
     if on_device:
-        _device_core().gather(slice, *settings, tiles, stream)
+        _device_core().gather(slice, *settings, tiles, params, stream)
     else:
         _native.core.gather(_host(slice), *settings, tiles, threads)
     return tiles
@@ -154,6 +189,7 @@ def assemble(
     out: Any = None,
     threads: int = 0,
     nonfinite: Any = None,
+    params: Any = None,
     stream: int = 0,
 ) -> tuple[Array, Any]:
     """Turn residual tiles into output pixels: shuffle, stitch, add to the base, guard, round and clamp.
@@ -191,8 +227,13 @@ def assemble(
         ``[rows*s, cols*s]`` or ``[rows*s, cols*s, 3]`` of the slice's dtype, dense within a row.
     threads : int
         0: as many as the process may use.
-    nonfinite : array of int64
-        On a device: one sample to which the count is added; the caller makes it 0 before and looks at it after.
+    nonfinite : array of int32 or int64
+        On a device: one sample that becomes 1 when any output sample was not finite, and is left as it is when none
+        was; the caller makes it 0 before and looks at it after.
+    params : array of float32, optional
+        ``[8]``, in place of ``gain``, ``low``, ``high`` and ``padding``; see :func:`parameters`. On a device it must
+        lie there, is read when the kernel runs and is not checked: ``low`` and ``high`` are drawn in to what the dtype
+        holds, and ``padding`` is cut to it.
     stream : int
         On a device: the CUDA stream's handle; 0 is the legacy default stream.
 
@@ -202,7 +243,7 @@ def assemble(
         Colours each get the residual of the luma.
     nonfinite : int
         How many samples were NaN or infinite, in the residual or after it was added. They have the base instead; the
-        caller must look at this. On a device: the array that was given.
+        caller must look at this. On a device nothing is counted: the array that was given.
 
     Raises
     ------
@@ -213,11 +254,12 @@ def assemble(
     """
     if out is None and rows is not None:
         raise UsageError("rows are given without out; wanted the array that is written piece by piece")
-    on_device = _on_device(residual, slice, mask, out)
+    on_device = _on_device(residual, slice, mask, out, params)
+    gain, _, low, high, padding = _numbers(params, on_device, gain=gain, low=low, high=high, padding=padding)
     settings = (_axis(plan.rows), _axis(plan.cols), plan.scale, gain, base, guard, low, high)
     where = (padding, layout, first, *(rows or (0, plan.rows.size)))
     if on_device:
-        _device_core().assemble(residual, slice, *settings, mask, *where, _given(out), nonfinite, stream)
+        _device_core().assemble(residual, slice, *settings, mask, *where, _given(out), nonfinite, params, stream)
         return _given(out), nonfinite
     if nonfinite is not None:
         raise UsageError("nonfinite is given for arrays in host memory, where the count is returned; leave it out")
@@ -250,6 +292,31 @@ def tiles_shape(plan: Plan, channels_side: int, layout: str, count: int) -> tupl
 
 def _axis(axis: Axis) -> tuple[int, int, int, int]:
     return (axis.size, axis.tile, axis.halo, axis.overlap)
+
+
+def _numbers(
+    params: Any,
+    on_device: bool,
+    *,
+    gain: float,
+    bias: float = 0.0,
+    low: float | None = None,
+    high: float | None = None,
+    padding: float = 0.0,
+) -> tuple[float, float, float | None, float | None, float]:
+    """Return gain, bias, low, high and padding: those of ``params`` when it is given and lies in host memory."""
+    scalars = (gain, bias, low, high, padding)
+    if params is None:
+        return scalars
+    if scalars != (1.0, 0.0, None, None, 0.0):
+        raise UsageError(f"params is given, and so are numbers among {scalars}; wanted one or the other")
+    if on_device:
+        return scalars
+    values = np.asarray(_host(params))
+    if values.dtype != np.float32 or values.shape != (PARAMETERS,):
+        raise UsageError(f"params has dtype {values.dtype} and shape {values.shape}; wanted float32 [{PARAMETERS}]")
+    gain, bias, low, high, padding = (float(v) for v in values[:5])
+    return gain, bias, low, high, padding
 
 
 def _on_device(*arrays: Any) -> bool:

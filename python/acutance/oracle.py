@@ -55,8 +55,11 @@ def gather(
     count: int | None = None,
     out: Array | None = None,
     threads: int = 0,
+    params: F32 | None = None,
 ) -> Array:
     """Cut a slice into the tiles that a network sees; see :func:`acutance.ops.gather`."""
+    if params is not None:
+        gain, bias = params[:2]
     u = unshuffle
     h, w = plan.tile_shape
     numbers = range(first, plan.count if count is None else first + count)
@@ -93,8 +96,11 @@ def assemble(
     rows: tuple[int, int] | None = None,
     out: Array | None = None,
     threads: int = 0,
+    params: F32 | None = None,
 ) -> tuple[Array, int]:
     """Turn residual tiles into output pixels; see :func:`acutance.ops.assemble`."""
+    if params is not None:
+        gain, _, low, high, padding = (float(v) for v in params[:5])
     s, (r0, r1) = plan.scale, rows or (0, plan.rows.size)
     lowest, highest = _limits(slice.dtype, low, high)
     picture = slice if slice.ndim == 3 else slice[:, :, None]
@@ -332,12 +338,18 @@ def _missing(y: F32, x: NDArray[np.float64]) -> NDArray[np.float64]:
     return rest
 
 
+def inward(low: float | None, high: float | None) -> tuple[np.float32, np.float32]:
+    """Return the smallest interval of float32 inside ``[low, high]``; None is infinite."""
+    a, b = np.float32(-np.inf if low is None else low), np.float32(np.inf if high is None else high)
+    # As floats: NumPy compares a float32 with a Python number in float32.
+    a = a if low is None or float(a) >= low else np.nextafter(a, np.float32(np.inf))
+    b = b if high is None or float(b) <= high else np.nextafter(b, np.float32(-np.inf))
+    return a, b
+
+
 def _limits(dtype: np.dtype[Any], low: float | None, high: float | None) -> tuple[np.float32, np.float32]:
     if dtype.kind == "f":
-        a, b = np.float32(-np.inf if low is None else low), np.float32(np.inf if high is None else high)
-        a = a if low is None or a >= low else np.nextafter(a, np.float32(np.inf))
-        b = b if high is None or b <= high else np.nextafter(b, np.float32(-np.inf))
-        return a, b
+        return inward(low, high)
     info = np.iinfo(dtype)
     lowest = info.min if low is None else max(np.ceil(low), info.min)
     highest = info.max if high is None else min(np.floor(high), info.max)

@@ -1,24 +1,43 @@
-// A stand-in for NVIDIA's header: what csrc/ calls of the CUDA runtime, done on the host at once, one thread after the
-// other. With it the very sources of acutance._cuda compile as C++ and run without a GPU, so that launches, index
-// arithmetic and bindings can be tested. Host memory counts as that of device 0.
+// A stand-in for NVIDIA's header: what csrc/ calls of the CUDA runtime, done on the host at once. With it the very
+// sources of acutance._cuda compile as C++ and run without a GPU, so that launches, index arithmetic, captured graphs
+// and bindings can be tested. Host memory counts as that of device 0.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <functional>
+#include <map>
+#include <vector>
 
 enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
   cudaErrorInvalidConfiguration = 9,
-  cudaErrorNoDevice = 100
+  cudaErrorNoDevice = 100,
+  cudaErrorIllegalState = 401,
+  cudaErrorLaunchFailure = 719,
+  cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorStreamCaptureInvalidated = 901,
+  cudaErrorStreamCaptureIsolation = 905
 };
-enum cudaMemoryType { cudaMemoryTypeUnregistered = 0, cudaMemoryTypeDevice = 2 };
+enum cudaMemoryType { cudaMemoryTypeUnregistered = 0, cudaMemoryTypeHost = 1, cudaMemoryTypeDevice = 2 };
+enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal };
+enum cudaStreamCaptureStatus {
+  cudaStreamCaptureStatusNone,
+  cudaStreamCaptureStatusActive,
+  cudaStreamCaptureStatusInvalidated
+};
 constexpr unsigned cudaEventDisableTiming = 2;
 
 struct Emulated;
 using cudaStream_t = Emulated*;
 using cudaEvent_t = Emulated*;
+
+// Work in the order in which it was enqueued.
+using EmulatedWork = std::vector<std::function<cudaError_t()>>;
+using cudaGraph_t = EmulatedWork*;
+using cudaGraphExec_t = EmulatedWork*;
 
 struct cudaPointerAttributes {
   cudaMemoryType type;
@@ -37,9 +56,27 @@ struct cudaLaunchConfig_t {
   cudaStream_t stream;
 };
 
-// How often a stream was made to wait for another, for tests to see.
+// For tests to see and to set: how often a stream was made to wait for another, how many graphs there are, and what
+// memory is said to be: 0 of the device, 1 mapped page-locked host memory, 2 the same but not mapped.
 extern "C" {
 __attribute__((visibility("default"))) inline int emulated_waits = 0;
+__attribute__((visibility("default"))) inline int emulated_graphs = 0;
+__attribute__((visibility("default"))) inline int emulated_memory = 0;
+}
+
+struct EmulatedCapture {
+  EmulatedWork work;
+  bool broken;
+};
+inline std::map<cudaStream_t, EmulatedCapture> emulated_captures;
+
+// Does the work, or notes it down where the stream is captured.
+inline cudaError_t emulated_enqueue(cudaStream_t stream, std::function<cudaError_t()> work) {
+  const auto found = emulated_captures.find(stream);
+  if (found == emulated_captures.end()) return work();
+  if (found->second.broken) return cudaErrorStreamCaptureInvalidated;
+  found->second.work.push_back(std::move(work));
+  return cudaSuccess;
 }
 
 inline cudaError_t cudaGetLastError() {
@@ -62,7 +99,9 @@ inline cudaError_t cudaSetDevice(int) {
   return cudaErrorInvalidValue;
 }
 inline cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* found, void* p) {
-  *found = {p ? cudaMemoryTypeDevice : cudaMemoryTypeUnregistered, 0, p, nullptr};
+  *found = {cudaMemoryTypeUnregistered, 0, nullptr, p};
+  if (p && emulated_memory == 0) *found = {cudaMemoryTypeDevice, 0, p, nullptr};
+  if (p && emulated_memory != 0) *found = {cudaMemoryTypeHost, 0, emulated_memory == 1 ? p : nullptr, p};
   return cudaSuccess;
 }
 inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
@@ -72,10 +111,63 @@ inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
 inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) {
   return cudaSuccess;
 }
-inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) {
+// The only events that csrc/ makes are of another stream, which a capture must not depend on.
+inline cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t, unsigned) {
+  const auto found = emulated_captures.find(stream);
+  if (found != emulated_captures.end()) {
+    found->second.broken = true;
+    return cudaErrorStreamCaptureIsolation;
+  }
   ++emulated_waits;
   return cudaSuccess;
 }
 inline cudaError_t cudaEventDestroy(cudaEvent_t) {
+  return cudaSuccess;
+}
+
+inline cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  if (reinterpret_cast<uintptr_t>(stream) <= 1) return cudaErrorStreamCaptureUnsupported;
+  return emulated_captures.emplace(stream, EmulatedCapture{}).second ? cudaSuccess : cudaErrorIllegalState;
+}
+inline cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
+  const auto found = emulated_captures.find(stream);
+  if (found == emulated_captures.end())
+    *status = cudaStreamCaptureStatusNone;
+  else
+    *status = found->second.broken ? cudaStreamCaptureStatusInvalidated : cudaStreamCaptureStatusActive;
+  return cudaSuccess;
+}
+inline cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  const auto found = emulated_captures.find(stream);
+  if (found == emulated_captures.end()) return cudaErrorIllegalState;
+  const EmulatedCapture capture = std::move(found->second);
+  emulated_captures.erase(found);
+  *graph = nullptr;
+  if (capture.broken) return cudaErrorStreamCaptureInvalidated;
+  *graph = new EmulatedWork(capture.work);
+  ++emulated_graphs;
+  return cudaSuccess;
+}
+inline cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* ready, cudaGraph_t graph, unsigned long long) {
+  *ready = new EmulatedWork(*graph);
+  ++emulated_graphs;
+  return cudaSuccess;
+}
+inline cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  --emulated_graphs;
+  return cudaSuccess;
+}
+inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
+  return cudaGraphDestroy(graph);
+}
+inline cudaError_t cudaGraphUpload(cudaGraphExec_t, cudaStream_t) {
+  return cudaSuccess;
+}
+inline cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
+  for (const auto& work : *graph) {
+    const cudaError_t status = emulated_enqueue(stream, work);
+    if (status != cudaSuccess) return status;
+  }
   return cudaSuccess;
 }
