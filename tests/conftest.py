@@ -21,6 +21,12 @@ hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("fixed")
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what is marked with ``gpu`` where there is none; ``pytest -m gpu`` runs that alone."""
+    if item.get_closest_marker("gpu") and _native.cuda_device_count() == 0:
+        pytest.skip("no GPU")
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Folder of the larger data set: ``ACUTANCE_DATA``, or ``../shared/data`` beside the checkout."""
@@ -123,12 +129,12 @@ def emulated_cuda(device_ops: ModuleType, tmp_path_factory: pytest.TempPathFacto
     return cast(ModuleType, device_ops.build_for_host(tmp_path_factory.mktemp("cuda")))
 
 
-@pytest.fixture(scope="module", params=[*_native.core.paths(), "cuda", "emulated-cuda"])
+@pytest.fixture(
+    scope="module", params=[*_native.core.paths(), pytest.param("cuda", marks=pytest.mark.gpu), "emulated-cuda"]
+)
 def core(request: pytest.FixtureRequest, device_ops: ModuleType) -> Iterator[Any]:
     """The ops of each implementation that this machine has; NumPy arrays in and out."""
     if request.param == "cuda":
-        if _native.cuda_device_count() == 0:
-            pytest.skip("no CUDA device")
         yield device_ops.DeviceOps(device_ops.cuda_upload())
     elif request.param == "emulated-cuda":
         with pytest.MonkeyPatch.context() as patch:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import xml.etree.ElementTree as ET
 
-ALLOWED = ("no GPU", "no CUDA device", "no ACUTANCE_DATA", "no full TensorRT")
+ALLOWED = ("no GPU", "no ACUTANCE_DATA", "no full TensorRT")
 """What the reason of a skip may begin with."""
 
 
