@@ -191,10 +191,10 @@ def _aim(flavour: Flavour, config: Any, device: Device) -> None:
 def _add_profiles(builder: Any, config: Any, io: tuple[Tensor, ...], options: Options) -> None:
     for k, batch in enumerate(options.batches):
         profile = builder.create_optimization_profile()
-        for tensor in io:
-            if tensor.mode == "input":
-                shape = tensor.shapes[k]
-                profile.set_shape(tensor.name, shape, shape, shape)
+        for wanted in io:
+            if wanted.mode == "input":
+                shape = wanted.shapes[k]
+                profile.set_shape(wanted.name, shape, shape, shape)
         if config.add_optimization_profile(profile) != k:
             raise BackendError(f"TensorRT refuses the optimisation profile of batch {batch}")
 

@@ -50,6 +50,9 @@ class Options(pydantic.BaseModel):
         Bytes of L2 cache that a context keeps for activations while it runs.
     workspace_mib : int or None
         Most scratch memory of a layer in MiB; None: all of the GPU's.
+    channels_last : bool
+        Half outputs of other than 8 channels (or a multiple) leave as ``[N, h, w, C]`` instead of ``[N, C, h, w]``. The
+        last convolution writes in this order, so that TensorRT-RTX 1.7 leaves out a kernel that transposes.
     tf32 : bool
         Let float32 convolutions round their inputs to TF32 (10 bits of mantissa).
     """
@@ -66,13 +69,14 @@ class Options(pydantic.BaseModel):
     aux_streams: int | None = pydantic.Field(default=None, ge=0)
     persistent_cache: int = pydantic.Field(default=0, ge=0)
     workspace_mib: pydantic.PositiveInt | None = None
+    channels_last: bool = False
     tf32: bool = False
 
     @pydantic.field_validator("batches")
     @classmethod
     def _ladder(cls, batches: tuple[int, ...]) -> tuple[int, ...]:
         if list(batches) != sorted(set(batches)):
-            raise ValueError(f"must rise, each once, as 1,2,4; got {','.join(map(str, batches))}")
+            raise ValueError("batches must rise, each once, as 1,2,4")
         return batches
 
     @property
@@ -142,7 +146,9 @@ def make(path: str | os.PathLike[str] | None = None, **settings: Any) -> Options
         return Options(**settings)
     except pydantic.ValidationError as e:
         first = e.errors()[0]
-        raise UsageError(f"'{first['loc'][0]}' is wrong: {first['msg']}; got {first['input']!r}", path) from None
+        raise UsageError(
+            f"'{first['loc'][0]}' is wrong: {first['msg'].removeprefix('Value error, ')}; got {first['input']!r}", path
+        ) from None
 
 
 def resolve(name: str | os.PathLike[str], options: Options) -> tuple[Model, Options]:

@@ -252,16 +252,25 @@ class Store:
         return Stored(plan, path, record, device, built=False, reason=reason)
 
     def engines(self) -> Iterator[tuple[Path, Record | Refused]]:
-        """Yield every engine of the folder with its sidecar or with why it is refused."""
+        """Yield every engine of the folder with its sidecar or with why it is refused.
+
+        Raises
+        ------
+        BackendError
+            The folder is not the user's own.
+        """
+        if not self.folder.exists():
+            return
+        trusted.open_folder(self.folder)
         for path in sorted(self.folder.glob(f"*{ENGINE}")):
+            found: Record | Refused = Refused("busy: it is being built")
             with trusted.lock(path, wait=False) as held:
-                if not held:
-                    yield path, Refused("busy: it is being built")
-                    continue
-                try:
-                    yield path, _read(path)[1]
-                except Refused as e:
-                    yield path, e
+                if held:
+                    try:
+                        found = _read(path)[1]
+                    except Refused as e:
+                        found = e
+            yield path, found
 
     def prune(self, everything: bool = False) -> list[tuple[Path, str]]:
         """Remove what cannot be used any more; return the files with the reasons.
@@ -276,9 +285,6 @@ class Store:
         BackendError
             The folder is not the user's own.
         """
-        if not self.folder.exists():
-            return []
-        trusted.open_folder(self.folder)
         gone = []
         for path, found in self.engines():
             why = str(found) if isinstance(found, Refused) else ("asked for" if everything else outdated(found))
@@ -342,7 +348,7 @@ def _find(path: Path, wanted: Parts) -> tuple[bytes, Record]:
 def _difference(was: Any, now: Any, where: str = "") -> str:
     """Name the first thing in which two JSON values differ."""
     if isinstance(was, dict) and isinstance(now, dict):
-        for key in now.keys() | was.keys():
+        for key in {**now, **was}:
             if was.get(key) != now.get(key):
                 return _difference(was.get(key), now.get(key), f"{where}.{key}" if where else key)
     return f"{where} was {_short(was)}, now {_short(now)}"

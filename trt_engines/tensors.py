@@ -24,7 +24,7 @@ class Tensor(pydantic.BaseModel):
     dtype : str
         ``"half"`` or ``"float"``.
     format : str
-        ``"HWC8"``: ``[N, h, w, C]`` in memory; ``"LINEAR"``: ``[N, C, h, w]``.
+        ``"HWC8"`` and ``"HWC"``: ``[N, h, w, C]`` in memory; ``"LINEAR"``: ``[N, C, h, w]``.
     channels : int
     shapes : tuple of (int, int, int, int)
         ``[N, C, h, w]`` in each profile.
@@ -35,7 +35,7 @@ class Tensor(pydantic.BaseModel):
     name: str
     mode: Literal["input", "output"]
     dtype: Literal["half", "float"]
-    format: Literal["LINEAR", "HWC8"]
+    format: Literal["LINEAR", "HWC8", "HWC"]
     channels: int
     shapes: tuple[tuple[int, int, int, int], ...]
 
@@ -56,9 +56,15 @@ def describe(model: Model, options: Options) -> tuple[Tensor, ...]:
             name=name,
             mode=mode,
             dtype="half" if half else "float",
-            format="HWC8" if half and channels % VECTOR == 0 else "LINEAR",
+            format=_format(mode, channels, half, options.channels_last),
             channels=channels,
             shapes=tuple((batch, channels, rows, cols) for batch in options.batches),
         )
         for name, mode, channels in sides
     )
+
+
+def _format(mode: str, channels: int, half: bool, channels_last: bool) -> Literal["LINEAR", "HWC8", "HWC"]:
+    if half and channels % VECTOR == 0:
+        return "HWC8"
+    return "HWC" if half and channels_last and mode == "output" else "LINEAR"

@@ -21,7 +21,7 @@ from .models import models
 
 GROUP = "acutance.commands"
 
-_EXTRAS = {"build": "tensorrt"}
+_EXTRAS = {"build": "tensorrt", "engines": "tensorrt"}
 """Extras of commands whose extra has another name than they."""
 
 INTERRUPTED = 130
