@@ -5,6 +5,7 @@ VENV   ?= .venv
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 TORCH  ?= torch==2.13.0
+RTX    ?= $(if $(filter x86_64,$(shell uname -m)),tensorrt-rtx-cu13-libs==1.7.1.116 tensorrt-rtx-cu13-bindings==1.7.1.116)
 DEBIAN ?= dcmtk dicom3tools
 ACUTANCE_DATA ?= ../shared/data
 PYTEST ?= -q --durations=10
@@ -21,7 +22,7 @@ DONE    := $(VENV)/.done
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
 	$(shell find csrc $(wildcard cmake) python export trt_engines bench -type f -not -name '*.pyc' -not -path '*/results/*')
 
-.PHONY: help demo test test-all quality speed lint wheel sanitize aarch64 clean
+.PHONY: help demo test test-all quality speed lint wheel sanitize aarch64 rtx-packages clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -32,7 +33,7 @@ demo: $(DONE)/demo  ## enhance the example slices; pictures and DICOM files go t
 test: $(DONE)/test  ## run the tests; what needs a missing tool is skipped with its name
 	$(BIN)/pytest $(PYTEST)
 
-test-all: $(DONE)/debian $(DONE)/all  ## install torch and the Debian tools, run the tests, allow no other skip than for hardware
+test-all: $(DONE)/debian $(DONE)/all $(DONE)/rtx  ## install torch, TensorRT-RTX and the Debian tools, run the tests, allow no other skip than for hardware
 	$(BIN)/pytest $(PYTEST) --junitxml=build/test-all.xml
 	$(BIN)/python tools/check_skips.py build/test-all.xml
 
@@ -94,6 +95,14 @@ $(DONE)/torch: $(DONE)/build
 $(DONE)/all: $(DONE)/torch $(SOURCES)
 	$(PIP) --no-build-isolation ".[evaluate,dev,train,export]"
 	@touch $@ $(DONE)/demo $(DONE)/test
+
+# NVIDIA's proprietary runtime, which builds engines without a GPU; it is never redistributed.
+$(DONE)/rtx: $(DONE)/build
+	$(if $(RTX),$(PIP) $(RTX))
+	@touch $@
+
+rtx-packages:
+	@echo $(RTX)
 
 $(DONE)/speed: $(DONE)/all
 	$(PIP) "monai>=1.4" opencv-python-headless

@@ -36,10 +36,19 @@ def record(module: str) -> dict[str, object]:
     return {"version": trt.__version__, "module": names, "classes": members}
 
 
+def _text(found: dict[str, object]) -> str:
+    """Return JSON with one line for each class."""
+    members = found["classes"]
+    assert isinstance(members, dict)
+    lines = ",\n".join(f"  {json.dumps(n)}: {json.dumps(m)}" for n, m in members.items())
+    head = "".join(f" {json.dumps(k)}: {json.dumps(found[k])},\n" for k in ("version", "module"))
+    return f'{{\n{head} "classes": {{\n{lines}\n }}\n}}\n'
+
+
 if __name__ == "__main__":
     name, folder = sys.argv[1:]
     found = record(name)
     flavour = "rtx" if "rtx" in name else "tensorrt"
     path = Path(folder) / f"{flavour}-{found['version']}.json"
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    path.write_text(_text(found), encoding="utf-8")
     print(path)

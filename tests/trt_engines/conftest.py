@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import platform
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -54,7 +55,9 @@ def rtx() -> Flavour:
     try:
         return flavours.load("rtx")
     except BackendError as e:
-        pytest.skip(f"no TensorRT-RTX: {e}")
+        machine = platform.machine()
+        where = "" if machine == "x86_64" else f" for {machine}"
+        pytest.skip(f"no TensorRT-RTX{where}: {e}")
 
 
 @pytest.fixture
