@@ -18,6 +18,7 @@ import pytest
 from acutance import _native, ops
 
 hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("few", derandomize=True, deadline=None, max_examples=10)  # for slow tools
 hypothesis.settings.load_profile("fixed")
 
 

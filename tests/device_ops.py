@@ -128,7 +128,7 @@ def _pycuda_upload(data: bytes) -> tuple[int, Callable[[], bytes]]:
 
 def cuda_upload() -> Upload:
     """Return how bytes get to the GPU with whichever library there is."""
-    for upload in (_torch_upload, _cupy_upload, _pycuda_upload):
+    for upload in (_pycuda_upload, _cupy_upload, _torch_upload):  # the quickest to start first
         with contextlib.suppress(Exception):
             upload(b"?")
             return upload
