@@ -93,7 +93,8 @@ def run(made: build.Built, tiles: np.ndarray, out: np.ndarray, trt: flavour.Flav
             if not execution.execute_async_v3(stream.handle):
                 raise BackendError(f"the engine does not run ({messages.reason()})")
             stream.synchronize()
-            return cuda.from_device_like(memory[1], out)
+            cuda.memcpy_dtoh(out, memory[1])
+            return out
     except cuda.Error as e:
         raise BackendError(f"CUDA refuses ({e})") from None
     finally:

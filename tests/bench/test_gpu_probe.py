@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from acutance.bench import gpu_probe
-from acutance.errors import BackendError
 from acutance.trt_engines.device import Device
+
+from acutance.errors import BackendError
 
 HERE = Device(name="NVIDIA Something", compute_capability=(9, 0), sm_count=132)
 
