@@ -222,19 +222,33 @@ class Store:
                 found = self._from_afar(model, options, device, flavour, reason)
                 if found is not None:
                     return found
-            timing = TimingCache(self.folder, device, flavour)
-            built = build(model, options, device, flavour=flavour, progress=progress, timing=timing)
-            line = {
-                "format": 1,
-                "key": wanted.key,
-                "parts": wanted.model_dump(mode="json"),
-                "built": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-                "seconds": round(built.seconds, 3),
-                "acutance": importlib.metadata.version("acutance"),
-            }
-            trusted.write(path, built.plan, line)
-            plan, record = _find(path, wanted)
-            return Stored(plan, path, record, device, built=True, reason=reason)
+            built = self._build(path, model, options, device, flavour, progress)
+            return dataclasses.replace(built, reason=reason)
+
+    def _build(
+        self,
+        path: Path,
+        model: Model,
+        options: Options,
+        device: Device,
+        flavour: Flavour,
+        progress: Progress | None,
+    ) -> Stored:
+        """Build an engine and write it; the caller holds its lock."""
+        wanted = parts_of(model, options, device, flavour)
+        timing = TimingCache(self.folder, device, flavour)
+        built = build(model, options, device, flavour=flavour, progress=progress, timing=timing)
+        line = {
+            "format": 1,
+            "key": wanted.key,
+            "parts": wanted.model_dump(mode="json"),
+            "built": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "seconds": round(built.seconds, 3),
+            "acutance": importlib.metadata.version("acutance"),
+        }
+        trusted.write(path, built.plan, line)
+        plan, record = _find(path, wanted)
+        return Stored(plan, path, record, device, built=True)
 
     def _from_afar(
         self, model: Model, options: Options, device: Device, flavour: Flavour, reason: str
