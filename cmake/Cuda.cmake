@@ -89,7 +89,7 @@ target_compile_options(
 set_target_properties(kernels PROPERTIES RULE_LAUNCH_COMPILE
                                          "sh ${CMAKE_CURRENT_SOURCE_DIR}/cmake/keep_log.sh <OBJECT>.log")
 
-pybind11_add_module(_cuda NO_EXTRAS csrc/bind_cuda.cpp csrc/device_array.cpp csrc/graph.cpp csrc/args.cpp
+pybind11_add_module(_cuda NO_EXTRAS csrc/bind_cuda.cpp csrc/device_array.cpp csrc/event.cpp csrc/graph.cpp csrc/args.cpp
                     $<TARGET_OBJECTS:kernels>)
 set_target_properties(_cuda PROPERTIES LINKER_LANGUAGE CXX)
 target_compile_options(_cuda PRIVATE -O3 -ffp-contract=off -Wall -Wextra)

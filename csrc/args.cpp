@@ -253,7 +253,7 @@ AssembleArgs check_assemble(const std::optional<Array>& residual, const Array& s
   a.levels.padding = check_padding(o.padding, mask ? a.picture.type : Type::f32);
   a.rows = grid.rows, a.cols = grid.cols, a.row0 = o.row0, a.row1 = o.row1;
   a.base = base_table(o.base == "cubic" ? Filter::cubic : Filter::lanczos4, o.scale);
-  a.levels.per_unit = o.gain == 0 ? 0.0f : static_cast<float>(1.0 / o.gain);
+  a.levels.per_unit = o.gain == 0 ? 0.0f : 1.0f / static_cast<float>(o.gain);  // as from params
   a.guard = o.guard;
   return a;
 }

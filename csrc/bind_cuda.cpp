@@ -1,6 +1,7 @@
 // Python module acutance._cuda: the ops on CUDA devices.
 #include "cuda.h"
 #include "device_array.h"
+#include "event.h"
 #include "graph.h"
 
 namespace acutance {
@@ -140,6 +141,13 @@ void translate_cuda_errors() {
   });
 }
 
+constexpr char kEventText[] =
+    R"(A moment in a stream.
+
+``record(stream)`` sets it; inside a capture it is set again at each launch of the graph, for its time only.
+``wait()`` waits until it came, spinning, or asleep with ``blocking``. ``elapsed_ms(since)`` gives the milliseconds from
+another event to this one; both must have come. A CUDA call that fails raises BackendError with its name.)";
+
 }  // namespace
 }  // namespace acutance
 
@@ -166,4 +174,10 @@ PYBIND11_MODULE(_cuda, m) {
       .def(
           "launch", [](const Graph& g, uintptr_t stream) { g.launch(stream_of(stream)); }, arg("stream"), free())
       .def("abort", [](Graph& g, uintptr_t stream) { g.abort(stream_of(stream)); }, arg("stream"), free());
+  py::class_<Event>(m, "Event", kEventText)
+      .def(py::init<bool>(), arg("blocking") = false)
+      .def(
+          "record", [](Event& e, uintptr_t stream) { e.record(stream_of(stream)); }, arg("stream"), free())
+      .def("wait", &Event::wait, free())
+      .def("elapsed_ms", &Event::elapsed_ms, arg("since"));
 }

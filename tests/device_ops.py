@@ -143,7 +143,7 @@ def build_for_host(folder: Path) -> ModuleType:
         pytest.skip("no C++ compiler")
     module = folder / "_cuda.so"
     includes = [ROOT / "tests" / "cuda_emulation", pybind11.get_include(), sysconfig.get_path("include")]
-    names = ("cuda.cu", "bind_cuda.cpp", "device_array.cpp", "graph.cpp", "args.cpp")
+    names = ("cuda.cu", "bind_cuda.cpp", "device_array.cpp", "event.cpp", "graph.cpp", "args.cpp")
     sources = [ROOT / "csrc" / name for name in names]
     flags = ["-std=c++17", "-O1", "-ffp-contract=off", "-fvisibility=hidden", "-fPIC", "-shared", "-x", "c++"]
     flags += os.environ.get("CXXFLAGS", "").split()

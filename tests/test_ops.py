@@ -100,6 +100,7 @@ def test_parameters_are_rounded_inward() -> None:
     tenth = np.float32(0.1)  # lies above 0.1
     made = ops.parameters(low=0.1, high=0.1 + 5e-9)
     assert made[2] == made[3] == tenth
+    assert np.isnan(ops.parameters(padding=np.nan)[4])
     assert ops.parameters(low=0.1 + 5e-9, high=1)[2] == np.nextafter(tenth, np.float32(1))
     for wrong in ({"gain": np.nan}, {"bias": np.inf}, {"low": 2, "high": 1}, {"low": np.nan}, {"padding": 1e39}):
         with np.errstate(over="ignore"), pytest.raises(UsageError, match="are no parameters"):

@@ -44,11 +44,12 @@ def parameters(
     Raises
     ------
     UsageError
-        A number is not finite (but for infinite ``low`` and ``high``), or ``low`` is above ``high``.
+        A number is not finite (but for infinite ``low`` and ``high``, and NaN as ``padding`` of float slices), or
+        ``low`` is above ``high``.
     """
     least, most = inward(low, high)
     values = np.array([gain, bias, least, most, padding, 0, 0, 0], np.float32)
-    if not np.isfinite(values[[0, 1, 4]]).all() or not least <= most:
+    if not np.isfinite(values[:2]).all() or np.isinf(values[4]) or not least <= most:
         raise UsageError(
             f"gain {gain}, bias {bias}, low {low}, high {high} and padding {padding} are no parameters; "
             "wanted finite numbers of float32, and low no more than high"

@@ -108,11 +108,11 @@ def assemble(
     # Blocks: [row, col, colour, s*s].
     y = _blocks(_base(picture, s, base)[r0 * s : r1 * s], s)
     added = np.zeros((r1 - r0, plan.cols.size, 1, s * s), dtype=np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         if residual is not None and gain != 0:
             tiles = residual if layout == "nchw" else residual.transpose(0, 3, 1, 2)
             tiles = tiles[:, : s * s].astype(np.float32)
-            added[:, :, 0] = _stitch(tiles, plan, first, r0, r1) * np.float32(1.0 / gain)
+            added[:, :, 0] = _stitch(tiles, plan, first, r0, r1) * (np.float32(1) / np.float32(gain))
         total = y + added
     bad = ~np.isfinite(total)
     y = np.where(bad, y, total)

@@ -122,6 +122,5 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* c, void (*kernel)(Wante
   if (!grid.x || !grid.y || !grid.z || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535 ||
       block.x * block.y * block.z > 1024)
     return cudaErrorInvalidConfiguration;
-  return emulated_enqueue(c->stream,
-                          [=] { return emulated_grid(grid, block, [=] { kernel(arguments...); }); });
+  return emulated_enqueue(c->stream, [=] { return emulated_grid(grid, block, [=] { kernel(arguments...); }); });
 }

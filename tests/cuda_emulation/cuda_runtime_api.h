@@ -3,11 +3,13 @@
 // and bindings can be tested. Host memory counts as that of device 0.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
 #include <map>
+#include <mutex>
 #include <vector>
 
 enum cudaError_t {
@@ -15,6 +17,7 @@ enum cudaError_t {
   cudaErrorInvalidValue = 1,
   cudaErrorInvalidConfiguration = 9,
   cudaErrorNoDevice = 100,
+  cudaErrorInvalidResourceHandle = 400,
   cudaErrorIllegalState = 401,
   cudaErrorLaunchFailure = 719,
   cudaErrorStreamCaptureUnsupported = 900,
@@ -28,9 +31,13 @@ enum cudaStreamCaptureStatus {
   cudaStreamCaptureStatusActive,
   cudaStreamCaptureStatusInvalidated
 };
-constexpr unsigned cudaEventDisableTiming = 2;
+constexpr unsigned cudaEventDefault = 0, cudaEventBlockingSync = 1, cudaEventDisableTiming = 2;
+constexpr unsigned cudaEventRecordDefault = 0, cudaEventRecordExternal = 1;
 
-struct Emulated;
+// A stream is but a number; an event holds when it came, in milliseconds, or less than 0.
+struct Emulated {
+  double came;
+};
 using cudaStream_t = Emulated*;
 using cudaEvent_t = Emulated*;
 
@@ -69,9 +76,11 @@ struct EmulatedCapture {
   bool broken;
 };
 inline std::map<cudaStream_t, EmulatedCapture> emulated_captures;
+inline std::recursive_mutex emulated_device;  // does one thing at a time, whatever thread it comes from
 
 // Does the work, or notes it down where the stream is captured.
 inline cudaError_t emulated_enqueue(cudaStream_t stream, std::function<cudaError_t()> work) {
+  const std::lock_guard<std::recursive_mutex> alone(emulated_device);
   const auto found = emulated_captures.find(stream);
   if (found == emulated_captures.end()) return work();
   if (found->second.broken) return cudaErrorStreamCaptureInvalidated;
@@ -105,13 +114,30 @@ inline cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* found, void* 
   return cudaSuccess;
 }
 inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  *event = nullptr;
+  *event = new Emulated{-1};
   return cudaSuccess;
 }
 inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) {
   return cudaSuccess;
 }
-// The only events that csrc/ makes are of another stream, which a capture must not depend on.
+inline cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags) {
+  const bool captured = emulated_captures.count(stream) != 0;
+  if (captured != (flags == cudaEventRecordExternal)) return cudaErrorInvalidValue;
+  return emulated_enqueue(stream, [=] {
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    event->came = std::chrono::duration<double, std::milli>(now).count();
+    return cudaSuccess;
+  });
+}
+inline cudaError_t cudaEventSynchronize(cudaEvent_t) {
+  return cudaSuccess;
+}
+inline cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
+  if (from->came < 0 || to->came < 0) return cudaErrorInvalidResourceHandle;
+  *milliseconds = static_cast<float>(to->came - from->came);
+  return cudaSuccess;
+}
+// Only events of another stream are waited for, which a capture must not depend on.
 inline cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t, unsigned) {
   const auto found = emulated_captures.find(stream);
   if (found != emulated_captures.end()) {
@@ -121,8 +147,28 @@ inline cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t, unsigne
   ++emulated_waits;
   return cudaSuccess;
 }
-inline cudaError_t cudaEventDestroy(cudaEvent_t) {
+inline cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
   return cudaSuccess;
+}
+
+// For stand-ins of libraries whose work lies between that of csrc/: does it, or notes it down where the stream is
+// captured; and makes a call that a captured stream does not allow, returning whether it was captured.
+extern "C" {
+__attribute__((visibility("default"), used)) inline cudaError_t emulated_host_work(cudaStream_t stream,
+                                                                                   cudaError_t (*work)(void*),
+                                                                                   void* argument) {
+  return emulated_enqueue(stream, [=] { return work(argument); });
+}
+__attribute__((visibility("default"), used)) inline int emulated_captured(cudaStream_t stream) {
+  return emulated_captures.count(stream) != 0;
+}
+__attribute__((visibility("default"), used)) inline int emulated_break(cudaStream_t stream) {
+  const auto found = emulated_captures.find(stream);
+  if (found == emulated_captures.end()) return 0;
+  found->second.broken = true;
+  return 1;
+}
 }
 
 inline cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
