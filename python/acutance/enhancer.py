@@ -10,20 +10,19 @@ import concurrent.futures
 import dataclasses
 import functools
 import importlib.metadata
-import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 
 from . import backends, ops, tiling
 from . import model as models
-from .errors import BackendError, InputError, UsageError
+from .backends.settings import GpuSettings
+from .errors import BackendError, InputError, ModelError, UsageError
 from .geometry import SCALES, Array, Derivation, Frame, refined_spacing
-
-log = logging.getLogger(__name__)
 
 IN_FLIGHT = 2
 """Pictures that :meth:`Enhancer.submit` takes before it waits."""
@@ -43,7 +42,8 @@ class Result:
     milliseconds : float
         From the call to the pixels, reading and writing of files not included.
     warnings : tuple of str
-        What the user should know: a picture outside what the model was trained for, a range from this picture alone.
+        What the user should know: a picture outside what the model was trained for, a range from this picture alone,
+        another backend than the one that was asked for.
     """
 
     frame: Frame
@@ -85,7 +85,8 @@ class Enhancer:
         ``"auto"`` (the shipped default for each picture's modality), a shipped name, a path ending in ``.onnx``, a
         loaded model, or ``"base"`` (no network).
     backend : str
-        ``"auto"`` or one of :func:`acutance.backends.available`.
+        ``"auto"`` (``tensorrt`` where a GPU and TensorRT are found, else ``onnxruntime``) or one of
+        :func:`acutance.backends.available`.
     scale : int, optional
         2, 3 or 4; the model's own, or 2, when not given.
     tile : int, optional
@@ -98,6 +99,8 @@ class Enhancer:
         Give a picture outside what the model was trained for its base instead of a warning.
     threads : int
         CPU threads; 0: as many as the process may use.
+    gpu : GpuSettings, optional
+        How backend ``tensorrt`` runs.
 
     Raises
     ------
@@ -108,7 +111,9 @@ class Enhancer:
 
     Notes
     -----
-    :meth:`run` may be called from several threads.
+    :meth:`run` may be called from several threads. A backend that cannot start or fails gives way to ``onnxruntime``,
+    and that to the base; so does one whose network gives values that are not finite. Each result says what made it, and
+    :attr:`counters` how often that happened.
     """
 
     def __init__(
@@ -122,6 +127,7 @@ class Enhancer:
         guard: Literal["box", "none"] | None = None,
         strict: bool = False,
         threads: int = 0,
+        gpu: GpuSettings | None = None,
     ) -> None:
         if scale is not None and scale not in SCALES:
             raise UsageError(f"scale {scale} is not one of {', '.join(map(str, SCALES))}")
@@ -148,11 +154,18 @@ class Enhancer:
         self.guard = guard
         self.strict = strict
         self.threads = threads
+        self.gpu = gpu or GpuSettings()
+        if tile is not None:
+            self.gpu = self.gpu.model_copy(update={"engine": self.gpu.engine.model_copy(update={"tile": tile})})
         self._backend_name = backend
-        self._backends: dict[str, backends.Backend] = {}
+        self._candidates: dict[str, list[_Route]] = {}
+        self._backends: dict[tuple[str, str], backends.Backend] = {}
+        self._unusable: set[tuple[str, str]] = set()
+        self._notes = backends.Notes()
+        self._last: backends.Backend | None = None
         self._lock = threading.Lock()
         self._stream: concurrent.futures.ThreadPoolExecutor | None = None
-        self._pending: collections.deque[concurrent.futures.Future[Result]] = collections.deque()
+        self._pending: collections.deque[concurrent.futures.Future[Callable[[], Result]]] = collections.deque()
         self._slots = threading.BoundedSemaphore(IN_FLIGHT)
 
     def run(
@@ -174,19 +187,7 @@ class Enhancer:
         InputError
             The picture has a wrong dtype or shape, or values that its BitsStored do not hold.
         """
-        started = time.perf_counter()
-        frame = _as_frame(picture, modality, spacing)
-        model, derivation, warnings = self._decide(frame)
-        pixels, derivation = self._enhance(frame, model, derivation)
-        mask = None if frame.mask is None else frame.mask.repeat(self.scale, 0).repeat(self.scale, 1)
-        enlarged = dataclasses.replace(
-            frame,
-            pixels=pixels,
-            mask=mask,
-            spacing=None if frame.spacing is None else refined_spacing(frame.spacing, self.scale),
-            derivation=derivation,
-        )
-        return Result(enlarged, 1000 * (time.perf_counter() - started), warnings)
+        return self._begin(picture, modality, spacing)()
 
     def derivation(self, picture: Frame) -> Derivation:
         """Return how :meth:`run` would make its result, should nothing fail on the way."""
@@ -199,7 +200,7 @@ class Enhancer:
         self._slots.acquire()
         if self._stream is None:
             self._stream = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="acutance")
-        self._pending.append(self._stream.submit(self.run, picture, modality, spacing))
+        self._pending.append(self._stream.submit(self._begin, picture, modality, spacing))
 
     def result(self) -> Result:
         """Return the result of the oldest picture handed in, waiting for it.
@@ -212,9 +213,26 @@ class Enhancer:
         if not self._pending:
             raise UsageError("result() without a submit() before it")
         try:
-            return self._pending.popleft().result()
+            return self._pending.popleft().result()()
         finally:
             self._slots.release()
+
+    @property
+    def counters(self) -> collections.Counter[str]:
+        """How often something did not go as planned, by what it was; see ``docs/gpu.md``."""
+        return sum((b.notes.counters for b in self._backends.values()), self._notes.counters.copy())
+
+    def stage_times(self) -> dict[str, float] | None:
+        """Return milliseconds of each stage of a network's last picture, as its backend measured them.
+
+        None before the first one, and where a backend measures nothing; see :data:`acutance.backends.STAGES`.
+        """
+        return None if self._last is None else self._last.stage_times()
+
+    @property
+    def engine_key(self) -> str:
+        """Key in the engine store of what ran the last network; empty where it was no engine."""
+        return "" if self._last is None else self._last.engine_key
 
     def close(self) -> None:
         """End the stream and give back what the backends hold."""
@@ -256,12 +274,7 @@ class Enhancer:
             warnings.append("value range from this picture alone")
         tile, overlap = self._feather(model)
         derivation = dataclasses.replace(
-            base,
-            model=model.meta.name,
-            version=model.meta.version,
-            sha256=model.sha256,
-            precision=model.meta.precision,
-            backend="onnxruntime" if self._backend_name == "auto" else self._backend_name,
+            self._routes(model)[0].named_in(base),
             stitch=self.stitch,
             tile=tile,
             overlap=overlap,
@@ -271,26 +284,115 @@ class Enhancer:
         )
         return model, derivation, tuple(warnings)
 
-    def _enhance(self, frame: Frame, model: models.Model | None, derivation: Derivation) -> tuple[Array, Derivation]:
+    def _begin(
+        self, picture: Frame | Array, modality: str | None, spacing: tuple[float, float] | None
+    ) -> Callable[[], Result]:
+        """Start on a picture; return what waits for its result."""
+        started = time.perf_counter()
+        frame = _as_frame(picture, modality, spacing)
+        model, derivation, warnings = self._decide(frame)
+        finish = self._enhance(frame, model, derivation)
+
+        def result() -> Result:
+            pixels, made, more = finish()
+            mask = None if frame.mask is None else frame.mask.repeat(self.scale, 0).repeat(self.scale, 1)
+            enlarged = dataclasses.replace(
+                frame,
+                pixels=pixels,
+                mask=mask,
+                spacing=None if frame.spacing is None else refined_spacing(frame.spacing, self.scale),
+                derivation=made,
+            )
+            return Result(enlarged, 1000 * (time.perf_counter() - started), (*warnings, *more))
+
+        return result
+
+    def _enhance(
+        self, frame: Frame, model: models.Model | None, derivation: Derivation
+    ) -> Callable[[], tuple[Array, Derivation, tuple[str, ...]]]:
+        """Start on a picture; return what waits for its pixels, how they were made, and what to warn of."""
         task = self._task(frame, derivation)
         if model is None:
-            return task.assemble(None, self.threads)[0], derivation
+            pixels = task.assemble(None, self.threads)[0]
+            return lambda: (pixels, derivation, ())
+        gain, bias = models.affine(frame, derivation.low, derivation.high)
+        networked = dataclasses.replace(task, gain=gain, bias=bias)
+        first, *others = self._routes(model)
+        under_way = self._attempt(first, frame, networked, derivation)
+
+        def finish() -> tuple[Array, Derivation, tuple[str, ...]]:
+            reasons: list[str] = []
+            for route in (first, *others):
+                wait = under_way if route is first else self._attempt(route, frame, networked, derivation)
+                pixels, reason = wait()
+                if pixels is not None:
+                    warnings = tuple(f"{r}; it was run by {route.backend}" for r in reasons)
+                    return pixels, route.named_in(derivation), warnings
+                reasons.append(reason)
+            why = "; ".join(dict.fromkeys(reasons))
+            self._notes.add("base", f"{why}; the picture is its base")
+            fallen = dataclasses.replace(
+                derivation,
+                model="base",
+                backend="base",
+                precision="fp32",
+                sha256="",
+                version=derivation.software,
+                fell_back=why,
+            )
+            return task.assemble(None, self.threads)[0], fallen, ()
+
+        return finish
+
+    def _attempt(
+        self, route: _Route, frame: Frame, task: backends.Task, derivation: Derivation
+    ) -> Callable[[], tuple[Array | None, str]]:
+        """Start on a picture by one route; return what waits for its pixels, or for why there are none."""
         try:
-            backend = self._open(model)
-            gain, bias = models.affine(frame, derivation.low, derivation.high)
-            plan = self._plan(frame, model, backend, derivation)
-            pixels, nonfinite = backend.enhance(dataclasses.replace(task, plan=plan, gain=gain, bias=bias))
+            backend = self._open(route)
         except BackendError as e:
             reason = str(e)
-        else:
-            if nonfinite == 0:
-                return pixels, derivation
-            reason = f"{model.meta.name} gave {nonfinite} values that are not finite"
-        log.warning("%s; the picture is its base", reason)
-        fallen = dataclasses.replace(
-            derivation, model="base", backend="base", sha256="", version=derivation.software, fell_back=reason
-        )
-        return task.assemble(None, self.threads)[0], fallen
+            return lambda: (None, reason)
+
+        def failed(e: BackendError) -> tuple[None, str]:
+            self._notes.add("failed", f"{route.backend} failed: {e}")
+            return None, str(e)
+
+        plan = self._plan(frame, route.model, backend, derivation)
+        try:
+            wait = backend.begin(dataclasses.replace(task, plan=plan))
+        except BackendError as e:
+            found = failed(e)
+            return lambda: found
+
+        def finish() -> tuple[Array | None, str]:
+            try:
+                pixels, nonfinite = wait()
+            except BackendError as e:
+                return failed(e)
+            self._last = backend
+            if not nonfinite:
+                return pixels, ""
+            reason = f"{route.model.meta.name} gave values that are not finite"
+            self._notes.add("not finite", f"{reason} on {route.backend} in {route.model.meta.precision}")
+            return None, reason
+
+        return finish
+
+    def _routes(self, model: models.Model) -> list[_Route]:
+        """Return by what a network is run: what was asked for, then what takes its place when it fails."""
+        if model.sha256 not in self._candidates:
+            routes = []
+            for name in backends.order(self._backend_name, self.gpu):
+                try:
+                    file = backends.file_for(name, model, self.gpu)
+                except ModelError as e:
+                    self._notes.add("precision", f"{e}; {name} runs it in {model.meta.precision}")
+                    file = model
+                routes.append(_Route(name, file))
+            self._candidates[model.sha256] = routes
+        routes = self._candidates[model.sha256]
+        return [r for r in routes if r.key not in self._unusable] or routes[-1:]
 
     def _task(self, frame: Frame, derivation: Derivation) -> backends.Task:
         missing = frame.missing()
@@ -342,11 +444,42 @@ class Enhancer:
         tile = self.tile or backend.tile_for(frame.rows, frame.cols, radius)
         return tiling.plan(frame.rows, frame.cols, tile, radius, self.scale)
 
-    def _open(self, model: models.Model) -> backends.Backend:
+    def _open(self, route: _Route) -> backends.Backend:
         with self._lock:
-            if model.sha256 not in self._backends:
-                self._backends[model.sha256] = backends.open_backend(self._backend_name, model, self.threads)
-            return self._backends[model.sha256]
+            if route.key not in self._backends:
+                try:
+                    self._backends[route.key] = backends.open_backend(
+                        route.backend, route.model, self.threads, self.gpu
+                    )
+                except BackendError as e:
+                    self._unusable.add(route.key)
+                    self._notes.add("unavailable", f"{route.backend} cannot start: {e}")
+                    raise
+            return self._backends[route.key]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Route:
+    """A backend and the file of the model that it runs."""
+
+    backend: str
+    model: models.Model
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.backend, self.model.sha256
+
+    def named_in(self, derivation: Derivation) -> Derivation:
+        """Return a derivation that says that this made the picture."""
+        meta = self.model.meta
+        return dataclasses.replace(
+            derivation,
+            model=meta.name,
+            version=meta.version,
+            sha256=self.model.sha256,
+            precision=meta.precision,
+            backend=self.backend,
+        )
 
 
 @functools.cache

@@ -262,6 +262,18 @@ def load(name: str | os.PathLike[str], precision: str | None = None) -> Model:
     return found
 
 
+def variant(model: Model, precision: str) -> Model:
+    """Return a model that comes with the package in another precision; a file of the user's is what it is.
+
+    Raises
+    ------
+    ModelError
+        It does not come in that precision.
+    """
+    shipped = model.path in _shipped().values()
+    return load(model.meta.name, precision) if shipped and precision != model.meta.precision else model
+
+
 def _shipped_path(name: str, precision: str) -> Path:
     known = names()
     if name not in known:

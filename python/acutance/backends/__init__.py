@@ -1,26 +1,35 @@
 """What runs a model: one protocol, found by name.
 
 ``onnxruntime`` is built in. Others (``tensorrt``, ``torch``) announce themselves under the entry point group
-``acutance.backends`` as a callable ``(model, threads) -> Backend``.
+``acutance.backends`` as a callable ``(model, threads, gpu) -> Backend``.
 """
 
 from __future__ import annotations
 
 import abc
+import collections
 import dataclasses
 import importlib.metadata
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import model as models
 from .. import ops, tiling
 from ..errors import BackendError, UsageError
 from ..geometry import Array
 from ..model import Metadata, Model
+from .settings import GpuSettings
+
+log = logging.getLogger(__name__)
 
 GROUP = "acutance.backends"
+
+STAGES = ("copy_in", "gather", "network", "assemble", "copy_out")
+"""What a frame goes through, in this order; a backend without copies lacks the first and the last."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -74,6 +83,26 @@ class Task:
         )
 
 
+class Notes:
+    """What did not go as planned: each thing counted by its kind, and logged the first time.
+
+    Attributes
+    ----------
+    counters : Counter of str
+    """
+
+    def __init__(self) -> None:
+        self.counters: collections.Counter[str] = collections.Counter()
+        self._said: set[str] = set()
+
+    def add(self, kind: str, message: str) -> None:
+        """Count one, and log a message that was not logged before."""
+        self.counters[kind] += 1
+        if message not in self._said:
+            self._said.add(message)
+            log.warning("%s", message)
+
+
 class Backend(abc.ABC):
     """Runs one model on pictures of any size.
 
@@ -82,10 +111,17 @@ class Backend(abc.ABC):
     name : str
     threads : int
         0: as many as the process may use.
+    notes : Notes
+    engine_key : str
+        What the engine store calls the engine that ran last; empty where there is none.
     """
 
     name: str
     threads: int = 0
+
+    def __init__(self) -> None:
+        self.notes = Notes()
+        self.engine_key = ""
 
     @abc.abstractmethod
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -102,7 +138,19 @@ class Backend(abc.ABC):
 
     @abc.abstractmethod
     def enhance(self, task: Task) -> tuple[Array, int]:
-        """Return the output pixels in the dtype of the input, and how many residual samples were NaN or infinite."""
+        """Return the output pixels in the dtype of the input, and whether (or how many) samples were not finite."""
+
+    def begin(self, task: Task) -> Callable[[], tuple[Array, int]]:
+        """Start on a picture; return what waits for it and gives what :meth:`enhance` gives.
+
+        A backend that works on the calling thread's time does all of it at once.
+        """
+        done = self.enhance(task)
+        return lambda: done
+
+    def stage_times(self) -> dict[str, float] | None:
+        """Return milliseconds of the :data:`STAGES` of the last picture that was waited for; None before the first."""
+        return None
 
     def close(self) -> None:  # noqa: B027  (most backends hold nothing)
         """Give back what the backend holds."""
@@ -113,16 +161,48 @@ def available() -> list[str]:
     return ["onnxruntime", *sorted(e.name for e in importlib.metadata.entry_points(group=GROUP))]
 
 
-def open_backend(name: str, model: Model, threads: int = 0) -> Backend:
+def order(name: str, gpu: GpuSettings) -> list[str]:
+    """Return the backends to try, the first one first.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`available`, or ``"auto"``: ``tensorrt`` where a GPU and TensorRT are found.
+    gpu : GpuSettings
+    """
+    if name == "auto":
+        name = "onnxruntime"
+        if "tensorrt" in available():
+            from . import tensorrt
+
+            if not tensorrt.absent(gpu.engine.flavour):
+                name = "tensorrt"
+    return list(dict.fromkeys([name, "onnxruntime"]))
+
+
+def file_for(name: str, model: Model, gpu: GpuSettings) -> Model:
+    """Return the file of a model that a backend runs: for ``tensorrt`` in the precision that is set, if it is shipped.
+
+    Raises
+    ------
+    ModelError
+        The model comes with the package, but not in that precision.
+    """
+    return models.variant(model, gpu.engine.model_precision) if name == "tensorrt" else model
+
+
+def open_backend(name: str, model: Model, threads: int = 0, gpu: GpuSettings | None = None) -> Backend:
     """Start a backend for one model.
 
     Parameters
     ----------
     name : str
-        One of :func:`available`, or ``"auto"``.
+        One of :func:`available`, or ``"auto"``; see :func:`order`.
     model : Model
+        As :func:`file_for` gives it.
     threads : int
         0: as many as the process may use.
+    gpu : GpuSettings, optional
 
     Raises
     ------
@@ -131,7 +211,9 @@ def open_backend(name: str, model: Model, threads: int = 0) -> Backend:
     BackendError
         It cannot start.
     """
-    if name in ("auto", "onnxruntime"):
+    gpu = gpu or GpuSettings()
+    name = order(name, gpu)[0]
+    if name == "onnxruntime":
         from .onnxruntime import OnnxRuntime
 
         return OnnxRuntime(model, threads)
@@ -141,7 +223,7 @@ def open_backend(name: str, model: Model, threads: int = 0) -> Backend:
                 start = entry.load()
             except ImportError as e:
                 raise BackendError(f"backend '{name}' needs a package that is not installed ({e})") from None
-            backend: Backend = start(model, threads)
+            backend: Backend = start(model, threads, gpu)
             return backend
     raise UsageError(f"no backend is named '{name}'; there are: auto, {', '.join(available())}")
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import onnxruntime as ort
@@ -13,7 +15,7 @@ from .. import ops
 from ..errors import BackendError
 from ..geometry import Array
 from ..model import Model
-from . import Backend, Task, single_input
+from . import STAGES, Backend, Task, single_input
 
 TILE_PIXELS = 640 * 640
 """Most pixels of a tile. ONNX Runtime's time for a pixel is the same from 64 to 2048 pixels a side (305 +- 15 ns for
@@ -39,7 +41,9 @@ class OnnxRuntime(Backend):
     name = "onnxruntime"
 
     def __init__(self, model: Model, threads: int = 0) -> None:
+        super().__init__()
         self.meta = model.meta
+        self._times: dict[str, float] | None = None
         self.threads = threads or len(os.sched_getaffinity(0))
         self._input = single_input(model.meta)
         self._residual = next(o.name for o in model.meta.outputs if o.role == "residual")
@@ -80,30 +84,51 @@ class OnnxRuntime(Backend):
         across = plan.cols.count
         out = np.empty((*plan.output_shape, *task.pixels.shape[2:]), task.pixels.dtype)
         nonfinite = 0
+        times = _Times()
         above = across if plan.rows.overlap else 0  # feathering also reads the row of tiles above
         residual = np.empty((above + across, plan.scale**2, *plan.tile_shape), self._dtype)
         for i in range(plan.rows.count):
             residual[:above] = residual[across:]
             for k in range(across):
-                residual[above + k] = self._tile(task, i * across + k)
+                residual[above + k] = self._tile(task, i * across + k, times)
             held, first = (residual, i * across - above) if i else (residual[above:], 0)
-            nonfinite += task.assemble(held, self.threads, first=first, rows=plan.rows.owned(i), out=out)[1]
+            with times.of("assemble"):
+                nonfinite += task.assemble(held, self.threads, first=first, rows=plan.rows.owned(i), out=out)[1]
+        self._times = times.milliseconds
         return out, nonfinite
 
-    def _tile(self, task: Task, number: int) -> Array:
+    def stage_times(self) -> dict[str, float] | None:
+        return self._times
+
+    def _tile(self, task: Task, number: int, times: _Times) -> Array:
         """Return the residual ``[s*s, h, w]`` of one tile: ONNX Runtime gains nothing from larger batches."""
-        tiles = ops.gather(
-            task.pixels,
-            task.plan,
-            gain=task.gain,
-            bias=task.bias,
-            dtype=self._dtype,
-            first=number,
-            count=1,
-            threads=self.threads,
-        )
-        residual: Array = self.run({self._input: tiles})[self._residual][0]
+        with times.of("gather"):
+            tiles = ops.gather(
+                task.pixels,
+                task.plan,
+                gain=task.gain,
+                bias=task.bias,
+                dtype=self._dtype,
+                first=number,
+                count=1,
+                threads=self.threads,
+            )
+        with times.of("network"):
+            residual: Array = self.run({self._input: tiles})[self._residual][0]
         return residual
+
+
+class _Times:
+    """Milliseconds of each stage, summed over the tiles of a picture."""
+
+    def __init__(self) -> None:
+        self.milliseconds = dict.fromkeys(STAGES[1:-1], 0.0)
+
+    @contextlib.contextmanager
+    def of(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.milliseconds[stage] += 1000 * (time.perf_counter() - started)
 
 
 def _first_line(e: Exception) -> str:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import enum
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+GPU = "On a GPU"
+"""Panel of the options that backend tensorrt looks at."""
 
 
 class Stitch(str, enum.Enum):
@@ -16,6 +20,23 @@ class Stitch(str, enum.Enum):
 class Guard(str, enum.Enum):
     box = "box"
     none = "none"
+
+
+class Precision(str, enum.Enum):
+    fp16 = "fp16"
+    fp32 = "fp32"
+    int8 = "int8"
+
+
+class Flavour(str, enum.Enum):
+    auto = "auto"
+    tensorrt = "tensorrt"
+    rtx = "rtx"
+
+
+class Wait(str, enum.Enum):
+    spin = "spin"
+    block = "block"
 
 
 class Compression(str, enum.Enum):
@@ -54,7 +75,9 @@ def enhance(
             help="By modality; a shipped model (see `acutance models`); an .onnx file; or no network.",
         ),
     ] = "auto",
-    backend: Annotated[str, typer.Option(help="What runs the model.")] = "auto",
+    backend: Annotated[
+        str, typer.Option(help="What runs the model: auto, onnxruntime or tensorrt (taken where a GPU is found).")
+    ] = "auto",
     tile: Annotated[
         int | None, typer.Option(min=1, help="Side in pixels that the network sees at once; chosen when not given.")
     ] = None,
@@ -85,6 +108,20 @@ def enhance(
     max_pixels: Annotated[
         int | None, typer.Option(min=1, help="Pixels of one input file, more are refused; 2^28 when not given.")
     ] = None,
+    precision: Annotated[
+        Precision, typer.Option(help="Of a model that comes with acutance.", rich_help_panel=GPU)
+    ] = Precision.fp16,
+    batches: Annotated[str, typer.Option(help="Tiles at a time.", rich_help_panel=GPU)] = "1,2,4,8,16",
+    flavour: Annotated[Flavour, typer.Option(help="Which TensorRT.", rich_help_panel=GPU)] = Flavour.auto,
+    store: Annotated[
+        Path | None,
+        typer.Option(help="Folder of built engines; default: in the user's cache.", rich_help_panel=GPU),
+    ] = None,
+    gpu: Annotated[int, typer.Option(min=0, help="Number of the GPU.", rich_help_panel=GPU)] = 0,
+    wait: Annotated[Wait, typer.Option(help="Wait for frames spinning, or asleep.", rich_help_panel=GPU)] = Wait.spin,
+    gpu_memory: Annotated[
+        int | None, typer.Option(min=1, metavar="MIB", help="Most memory to take on the GPU.", rich_help_panel=GPU)
+    ] = None,
 ) -> None:
     """Enhance files, folders or whole series.
 
@@ -93,6 +130,7 @@ def enhance(
 
     Exit status: 0 all done, 3 some inputs were skipped, 1 none succeeded, 2 wrong usage, 130 interrupted.
     """
+    from ..backends.settings import gpu_settings
     from ..enhancer import Enhancer
     from ..errors import ModelError, UsageError
     from . import batch, work
@@ -107,6 +145,13 @@ def enhance(
             guard=guard.value if guard else None,
             strict=strict,
             threads=batch.threads_for(jobs),
+            gpu=gpu_settings(
+                engine={"precision": precision.value, "batches": batches.split(","), "flavour": flavour.value},
+                store=store,
+                device=gpu,
+                wait=wait.value,
+                memory_limit=None if gpu_memory is None else gpu_memory << 20,
+            ),
         )
     except ModelError as e:
         raise UsageError(str(e)) from None
