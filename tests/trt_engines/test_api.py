@@ -47,6 +47,7 @@ FILES = {
     "trt_engines/progress.py": BUILDING,
     "trt_engines/flavour.py": BUILDING,
     "backends/tensorrt/engine.py": RUNNING,
+    "bench/gpu_probe.py": {"runtime": "Runtime", "engine": "ICudaEngine"},
 }
 """Every file that calls TensorRT, and what its variables and attributes of these names hold."""
 
@@ -137,7 +138,7 @@ def _has(recorded: dict[str, Any], name: Name) -> bool:
     return name[1] in _names(recorded, name[0])
 
 
-WALKS = {file: Walk(file) for file in FILES if (PACKAGE / file).exists()}
+WALKS = {file: Walk(file) for file in FILES}
 CALLS = set().union(*(w.calls for w in WALKS.values()))
 OPTIONAL = set().union(*(w.optional for w in WALKS.values()))
 
