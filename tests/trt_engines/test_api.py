@@ -47,7 +47,7 @@ FILES = {
     "trt_engines/progress.py": BUILDING,
     "trt_engines/flavour.py": BUILDING,
     "backends/tensorrt/engine.py": RUNNING,
-    "bench/gpu_probe.py": {"runtime": "Runtime", "engine": "ICudaEngine"},
+    "bench/gpu_probe.py": {"runtime": "Runtime", "engine": "ICudaEngine", "execution": "IExecutionContext"},
 }
 """Every file that calls TensorRT, and what its variables and attributes of these names hold."""
 
