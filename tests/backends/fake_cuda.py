@@ -83,8 +83,8 @@ class FakeCuda(types.ModuleType):
     def mem_alloc(self, size: int) -> _Allocation:
         return _Allocation(self, size)
 
-    def pagelocked_empty(self, size: int, dtype: Any, mem_flags: int = 0) -> np.ndarray:
-        return _PageLocked(self, size, mem_flags).array(np.dtype(dtype))
+    def pagelocked_empty(self, shape: tuple[int], dtype: Any, mem_flags: int = 0) -> np.ndarray:
+        return _PageLocked(self, *shape, mem_flags).array(np.dtype(dtype))
 
     def array_at(self, pointer: int, size: int) -> np.ndarray:
         """Return the bytes at an address, which must all lie in one piece of memory that is taken."""

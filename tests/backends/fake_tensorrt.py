@@ -63,6 +63,12 @@ class FakeTensorRT:
     class ExecutionContextAllocationStrategy(enum.Enum):
         STATIC, ON_PROFILE_CHANGE, USER_MANAGED = 0, 1, 2
 
+    class CudaGraphStrategy(enum.Enum):
+        DISABLED, WHOLE_GRAPH_CAPTURE = 0, 1
+
+    class DynamicShapesKernelSpecializationStrategy(enum.Enum):
+        LAZY, EAGER, NONE = 0, 1, 2
+
     class Severity(enum.Enum):
         ERROR = 1
 
@@ -72,12 +78,19 @@ class FakeTensorRT:
 
     def __init__(self, cuda: Any) -> None:
         self.cuda = cuda
-        self.built = self.contexts = self.runs = 0
+        self.built = self.contexts = self.runs = self.compiled = 0
         self.capturable, self.says_so = True, False
         self.largest: int | None = None
         self.astray = self.dead = self.channels_last = False
         self.spoilt: list[bytes] = []
+        self.engine = _Engine
         self.Runtime = lambda logger: _Runtime(self, logger)
+
+    def as_rtx(self) -> None:
+        """Become TensorRT-RTX: contexts are made with a runtime config, and kernels are compiled into a cache."""
+        self.__version__ = "1.7.1.116"
+        self.says_so = True
+        self.engine = _RtxEngine
 
     def build(self, model: Any, options: Any, device: Any, **_: Any) -> Built:
         """Stand in for :func:`acutance.trt_engines.build.build`."""
@@ -101,7 +114,7 @@ class _Runtime:
             return self._refuse("Serialization (magicTag mismatch)")
         if tuple(said["capability"]) != self._trt.cuda.capability:
             return self._refuse("The engine plan file is generated on an incompatible device")
-        return _Engine(self._trt, self._logger, said["io"], data)
+        return self._trt.engine(self._trt, self._logger, said["io"], data)
 
     def _refuse(self, why: str) -> None:
         self._logger.log(self._trt.Severity.ERROR, why)
@@ -144,6 +157,49 @@ class _Engine:
         if self.trt.says_so:
             made.is_stream_capturable = lambda stream: self.trt.capturable  # type: ignore[attr-defined]
         return made
+
+
+class _RtxEngine(_Engine):
+    def create_runtime_config(self) -> _RuntimeConfig:
+        return _RuntimeConfig(self.trt)
+
+    def create_execution_context(self, config: _RuntimeConfig) -> _Context | None:
+        assert config.cuda_graph_strategy is self.trt.CudaGraphStrategy.DISABLED
+        eager = self.trt.DynamicShapesKernelSpecializationStrategy.EAGER
+        assert config.dynamic_shapes_kernel_specialization_strategy is eager
+        if not config.cache.kernels:
+            self.trt.compiled += 1
+            config.cache.kernels = b"kernels"
+        return super().create_execution_context(config.strategy)
+
+
+class _RuntimeConfig:
+    def __init__(self, trt: FakeTensorRT) -> None:
+        self.strategy = trt.ExecutionContextAllocationStrategy.STATIC
+        self.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        self.dynamic_shapes_kernel_specialization_strategy = trt.DynamicShapesKernelSpecializationStrategy.LAZY
+        self.cache = _RuntimeCache()
+
+    def set_execution_context_allocation_strategy(self, strategy: Any) -> None:
+        self.strategy = strategy
+
+    def create_runtime_cache(self) -> _RuntimeCache:
+        return _RuntimeCache()
+
+    def set_runtime_cache(self, cache: _RuntimeCache) -> bool:
+        self.cache = cache
+        return True
+
+
+class _RuntimeCache:
+    kernels = b""
+
+    def serialize(self) -> bytes:
+        return self.kernels
+
+    def deserialize(self, data: bytes) -> bool:
+        self.kernels = data
+        return True
 
 
 @dataclasses.dataclass

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
 from acutance import backends, model, tiling
 from acutance.backends.onnxruntime import TILE_PIXELS
+from acutance.enhancer import Enhancer
 from acutance.errors import BackendError
 
 
@@ -31,6 +34,17 @@ def test_a_model_with_more_inputs_is_refused_by_name(make_model):
     guided = meta.model_copy(update={"inputs": (*meta.inputs, model.Input(name="g", role="guide", channels=1))})
     with pytest.raises(BackendError, match="also wants guide"):
         backends.single_input(guided)
+
+
+def test_stages_are_timed(make_model):
+    enhancer = Enhancer(make_model(), "onnxruntime", tile=16)
+    assert enhancer.stage_times() is None and enhancer.engine_key == ""
+    started = time.perf_counter()
+    enhancer.run(np.arange(60 * 60, dtype=np.int16).reshape(60, 60), modality="CT")
+    took = 1000 * (time.perf_counter() - started)
+    times = enhancer.stage_times()
+    assert list(times) == ["gather", "network", "assemble"]
+    assert all(ms > 0 for ms in times.values()) and sum(times.values()) < took
 
 
 def test_a_failing_run_is_a_backend_error_in_one_line(make_model):

@@ -242,6 +242,18 @@ def test_a_network_that_sees_the_whole_picture_gets_an_engine_for_each_size(make
     assert machine.trt.built == 2
 
 
+def test_rtx_keeps_the_kernels_that_it_compiled(make_model, machine):
+    machine.trt.as_rtx()
+    path, frame = make_model(), Frame(picture(), modality="CT")
+    for _ in range(2):
+        same(path, [frame]).close()
+    assert machine.trt.compiled == 1
+    assert len(list(machine.engines.glob("*.runtime"))) == 1
+    with Enhancer(path, "tensorrt", gpu=FP32) as enhancer:
+        enhancer.run(frame)
+        assert len(enhancer.engine_key) == 64
+
+
 def test_a_series_shares_its_range_and_threads_share_the_slots(make_model, machine):
     from concurrent.futures import ThreadPoolExecutor
 

@@ -99,8 +99,9 @@ def enlarge(method: Method, picture: Input) -> tuple[Array, str | None]:
 
 @functools.lru_cache(maxsize=8)
 def _enhancer(target: str, scale: int) -> Enhancer:
-    # One thread: slices are small, and it is the slices that are shared out to processes.
-    return Enhancer(target, scale=scale, threads=1)
+    # One thread: slices are small, and it is the slices that are shared out to processes. Scores are of the model and
+    # not of what a GPU rounds.
+    return Enhancer(target, "onnxruntime", scale=scale, threads=1)
 
 
 def choose(names: Sequence[str], against: Sequence[str], scale: int) -> list[Method]:

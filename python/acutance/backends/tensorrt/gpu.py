@@ -183,7 +183,7 @@ class SharedMemory:
         self._memory, self._size, self._driver = memory, size, driver
         self.mapped = memory.gpu.integrated
         flags = driver.host_alloc_flags.DEVICEMAP if self.mapped else 0
-        self.host: NDArray[np.uint8] = driver.pagelocked_empty(size, np.uint8, mem_flags=flags)
+        self.host: NDArray[np.uint8] = driver.pagelocked_empty((size,), np.uint8, mem_flags=flags)
         self._taken: Any = self.host.base
         self._copy: Any = None
         if self.mapped:
