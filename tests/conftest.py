@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from acutance import _native, ops
+from acutance.backends import tensorrt
 
 hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("few", derandomize=True, deadline=None, max_examples=10)  # for slow tools
@@ -36,6 +37,13 @@ def data_dir() -> Path:
     if not (folder / "MANIFEST.csv").is_file():
         pytest.skip("no ACUTANCE_DATA")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def no_gpu_by_itself(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``auto`` means the CPU in tests, on machines with a GPU too, but where a test is about the GPU."""
+    if not {"gpu", "machine"} & {*request.fixturenames, *(m.name for m in request.node.iter_markers())}:
+        monkeypatch.setattr(tensorrt, "absent", lambda flavour="auto": "tests run on the CPU")
 
 
 MakeModel = Callable[..., Path]

@@ -86,6 +86,18 @@ def test_precisions_lie_beside_the_model_and_are_asked_for(make_model, monkeypat
         model.load(folder / "some-rt-x2.onnx", "fp16")
 
 
+def test_a_shipped_model_has_variants_and_a_file_of_the_users_is_what_it_is(make_model, monkeypatch):
+    own = model.load(make_model("own"))
+    found = {("tiny-x2", "fp32"): make_model("tiny-x2"), ("tiny-x2", "fp16"): make_model("half", precision="fp16")}
+    monkeypatch.setattr(model, "_shipped", lambda: found)
+    shipped = model.load("tiny-x2")
+    assert model.variant(shipped, "fp16").path == found["tiny-x2", "fp16"]
+    assert model.variant(shipped, "fp32") is shipped
+    assert model.variant(own, "fp16") is own
+    with pytest.raises(ModelError, match="not shipped in int8-trt"):
+        model.variant(shipped, "int8-trt")
+
+
 def test_ct_and_mr_have_a_default():
     for modality in ("CT", "MR"):
         found = model.choose(modality)
