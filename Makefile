@@ -51,9 +51,9 @@ quality: $(DONE)/all  ## score every model on the test split of ACUTANCE_DATA; r
 	$(BIN)/python -m acutance.export.cards docs/models --quality docs/quality/quality.json
 
 speed: $(DONE)/speed  ## time slices and ops beside what a user would take instead; rewrite docs/speed.md
-	$(BIN)/python -m acutance.bench slice --json bench/results/slice-cpu.json
-	$(BIN)/python -m acutance.bench kernels --json bench/results/kernels-cpu.json
-	$(BIN)/python -m acutance.bench page bench/results/slice-cpu.json bench/results/kernels-cpu.json -o docs/speed.md
+	$(BIN)/acutance bench slice --json bench/results/slice-cpu.json
+	$(BIN)/acutance bench kernels --json bench/results/kernels-cpu.json
+	$(BIN)/acutance bench page bench/results/slice-cpu.json bench/results/kernels-cpu.json -o docs/speed.md
 
 wheel: $(DONE)/test  ## wheel and sdist in dist/
 	$(BIN)/python -m build --no-isolation --wheel --outdir dist .

@@ -1,1 +1,1 @@
-"""Benchmarks: ``python -m acutance.bench CASE``."""
+"""Benchmarks: ``acutance bench CASE``, with a page about each in ``docs/benchmarks.md``."""

@@ -1,8 +1,7 @@
-"""Bytes that the core's ops read and write in a second, beside memcpy with the same threads in the same run."""
+"""Bytes that the core's ops read and write in a second, beside a copy of as many bytes in the same run."""
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -11,9 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
+from rich.table import Table
 
 from .. import _native, ops, tiling
+from ..errors import BackendError, UsageError
 from . import record
+from .device import Device, OnDevice, open_device
+
+TILE, HALO = 512 + 14, 7
+GATHER, ASSEMBLE = 0.85, 0.70
+"""Least shares of the GPU's copy bandwidth that are wanted."""
+
+Call = Callable[[], object]
+Interleaved = Callable[[dict[str, Call], int], dict[str, list[float]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,58 +38,139 @@ class Case:
     bytes : int
         Read and written: each input and output once.
     wanted : float or None
-        Least share of memcpy's bytes a second.
+        Least share of the copy's bytes a second.
     """
 
     name: str
-    call: Callable[[], object]
+    call: Call
     bytes: int
     wanted: float | None = None
 
 
-def main(arguments: list[str]) -> int:
-    """Print the table; the status is 1 when a case is slower than wanted."""
-    parser = argparse.ArgumentParser(prog="python -m acutance.bench kernels", description=__doc__)
-    parser.add_argument("--size", type=int, default=4096, help="output pixels a side (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--path", choices=_native.core.paths(), default=_native.core.paths()[-1])
-    parser.add_argument("--json", type=Path, help="write the numbers there, too")
-    options = parser.parse_args(arguments)
+def run(on: str, size: int, threads: int, repeats: int, path: str, json: Path | None) -> bool:
+    """Measure, print the table and write the result file; return whether every case is as fast as wanted.
+
+    Raises
+    ------
+    BackendError
+        There is no GPU, or this acutance was built without CUDA.
+    UsageError
+        The CPU lacks those instructions.
+    """
+    settings: dict[str, Any] = {"on": on, "size": size}
     about = record.machine()
-    _native.core.use_path(options.path)
-    rows = measure(list(cases(options.size, options.threads)), options.threads, options.repeats)
-    print(f"{options.path}, {options.threads} threads, {about['cpu']}, load before {about['load_before']}")
-    print(f"{'case':28}{'ms':>9}{'GB/s':>8}{'of memcpy':>11}{'wanted':>8}")
+    if on == "cuda":
+        rows = _on_gpu(size, repeats)
+    else:
+        known = _native.core.paths()
+        if path and path not in known:
+            raise UsageError(f"path '{path}' is none of this CPU; there are: {', '.join(known)}")
+        settings |= {"threads": threads, "path": path or known[-1]}
+        _native.core.use_path(settings["path"])
+        rows = _on_cpu(size, threads, repeats)
+    table = Table("case", "ms (median)", "GB/s", "of copy", "wanted", title=_title(settings, about))
     for row in rows:
         wanted = "" if row["wanted"] is None else f"{row['wanted']:.2f}"
-        print(f"{row['case']:28}{row['ms']['p50']:9.2f}{row['gb_s']:8.2f}{row['of_memcpy']:11.2f}{wanted:>8}")
-    if options.json:
-        settings = {"size": options.size, "threads": options.threads, "path": options.path}
-        record.write(options.json, "kernels", [{**row, **settings} for row in rows], about)
-    return int(any(row["wanted"] is not None and row["of_memcpy"] < row["wanted"] for row in rows))
+        table.add_row(row["case"], f"{row['ms']['p50']:.3f}", f"{row['gb_s']:.1f}", f"{row['of_memcpy']:.2f}", wanted)
+    Console().print(table)
+    if json:
+        record.write(json, "kernels", [{**row, **settings} for row in rows], about)
+    return all(row["wanted"] is None or row["of_memcpy"] >= row["wanted"] for row in rows)
 
 
-def measure(measured: list[Case], threads: int, repeats: int) -> list[dict[str, Any]]:
-    """Time every case and a memcpy of as many bytes in turn; rates and shares are of the medians."""
-    rows: list[dict[str, Any]] = []
+def _title(settings: dict[str, Any], about: dict[str, Any]) -> str:
+    if settings["on"] == "cuda":
+        return f"Ops on {(about['gpu'] or {}).get('name', 'a GPU')}"
+    return (
+        f"Ops on {about['cpu']}: {settings['path']}, {settings['threads']} threads, load {about['load_before']} before"
+    )
+
+
+def _on_cpu(size: int, threads: int, repeats: int) -> list[dict[str, Any]]:
     with ThreadPoolExecutor(threads) as pool:
-        for case in measured:
-            times = record.interleaved({"op": case.call, "memcpy": _memcpy(case.bytes, threads, pool)}, repeats)
-            own, copy = record.summary(times["op"]), record.summary(times["memcpy"])
-            rows.append(
-                {
-                    "case": case.name,
-                    "bytes": case.bytes,
-                    "ms": own,
-                    "gb_s": case.bytes / own["p50"] / 1e6,
-                    "memcpy_ms": copy,
-                    "memcpy_gb_s": case.bytes / copy["p50"] / 1e6,
-                    "of_memcpy": copy["p50"] / own["p50"],
-                    "wanted": case.wanted,
-                }
-            )
+        found = list(cases(size, threads))
+        return measure(found, repeats, record.interleaved, lambda total: _memcpy(total, threads, pool))
+
+
+def _on_gpu(size: int, repeats: int) -> list[dict[str, Any]]:
+    if _native.cuda is None:
+        raise BackendError("no GPU path: this acutance was built without CUDA; build it where nvcc is found")
+    device = open_device()
+    found = list(gpu_cases(device, size))
+    return measure(found, repeats, device.interleaved, lambda total: _copy(device, total))
+
+
+def measure(
+    measured: list[Case], repeats: int, interleaved: Interleaved, copy_of: Callable[[int], Call]
+) -> list[dict[str, Any]]:
+    """Time every case and a copy of as many bytes in turn; rates and shares are of the medians."""
+    rows: list[dict[str, Any]] = []
+    for case in measured:
+        times = interleaved({"op": case.call, "memcpy": copy_of(case.bytes)}, repeats)
+        own, copy = record.summary(times["op"]), record.summary(times["memcpy"])
+        rows.append(
+            {
+                "case": case.name,
+                "bytes": case.bytes,
+                "ms": own,
+                "gb_s": case.bytes / own["p50"] / 1e6,
+                "memcpy_ms": copy,
+                "memcpy_gb_s": case.bytes / copy["p50"] / 1e6,
+                "of_memcpy": copy["p50"] / own["p50"],
+                "wanted": case.wanted,
+            }
+        )
     return rows
+
+
+def gpu_cases(device: Device, size: int) -> Iterator[Case]:
+    """The ops on the GPU, half tiles: gather of a ``size`` squared uint16 slice, assemble to ``size`` squared."""
+    rng = np.random.default_rng(0)
+
+    def slice_of(side: int) -> OnDevice:
+        return device.upload(rng.integers(500, 3000, (side, side)).astype(np.uint16))
+
+    plan = tiling.plan(size, size, min(TILE, size + 2 * HALO), HALO, 2)
+    source = slice_of(size)
+    for layout in ("nchw", "nhwc"):
+        tiles = device.empty(ops.tiles_shape(plan, 1, layout, plan.count), np.float16)
+        yield Case(
+            f"gather, {layout}", _gather(device, source, plan, tiles, layout), source.nbytes + tiles.nbytes, GATHER
+        )
+    for scale in (2, 4):
+        side = size // scale
+        picture = slice_of(side)
+        plan = tiling.plan(side, side, min(TILE, side + 2 * HALO), HALO, scale)
+        out = device.empty(plan.output_shape, np.uint16)
+        residual = device.upload(
+            rng.normal(0, 0.01, ops.tiles_shape(plan, scale, "nchw", plan.count)).astype(np.float16)
+        )
+        used = 2 * out.nbytes + picture.nbytes  # half a residual sample for each output sample, without the halos
+        for guard in (False, True):
+            name = f"assemble, scale {scale}{', guard' if guard else ''}"
+            yield Case(name, _assemble(device, residual, picture, plan, out, guard), used, ASSEMBLE)
+
+
+def _gather(device: Device, source: OnDevice, plan: tiling.Plan, tiles: OnDevice, layout: str) -> Call:
+    return lambda: ops.gather(
+        source, plan, gain=1 / 4095, dtype=np.float16, layout=layout, out=tiles, stream=device.stream
+    )
+
+
+def _assemble(
+    device: Device, residual: OnDevice, picture: OnDevice, plan: tiling.Plan, out: OnDevice, guard: bool
+) -> Call:
+    flag = device.upload(np.zeros(1, np.int64))
+    return lambda: ops.assemble(
+        residual, picture, plan, gain=1 / 4095, guard=guard, out=out, nonfinite=flag, stream=device.stream
+    )
+
+
+def _copy(device: Device, total: int) -> Call:
+    """Return a call that copies ``total / 2`` bytes on the device, so that ``total`` are read and written."""
+    source, target = (device.empty((total // 2,), np.uint8) for _ in range(2))
+    device.clear(source)
+    return lambda: device.copy(target, source)
 
 
 def cases(size: int, threads: int) -> Iterator[Case]:
@@ -87,7 +178,7 @@ def cases(size: int, threads: int) -> Iterator[Case]:
     n = size // 2
     rng = np.random.default_rng(0)
     picture = rng.integers(500, 3000, (n, n)).astype(np.uint16)
-    plan = tiling.plan(n, n, min(512, n + 14), 7, 2)
+    plan = tiling.plan(n, n, min(512, n + 14), HALO, 2)
     residual = rng.normal(0, 0.01, (plan.count, 4, *plan.tile_shape)).astype(np.float32)
     out = np.empty(plan.output_shape, np.uint16)
     used = 4 * out.size + picture.nbytes + out.nbytes  # without the halos, which are not read

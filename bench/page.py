@@ -1,13 +1,14 @@
-"""``docs/speed.md`` from result files: ``python -m acutance.bench page RESULTS... -o docs/speed.md``."""
+"""``docs/speed.md`` from result files."""
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..beside import beside
+from ..errors import InputError
+from . import record
 from . import slice as case
 
 INTRODUCTION = """# Speed
@@ -71,9 +72,17 @@ SECTIONS = {
 
 
 def page(results: Iterable[dict[str, Any]]) -> str:
-    """Return the page for the contents of result files, in their order."""
+    """Return the page for the contents of result files, in their order.
+
+    Raises
+    ------
+    InputError
+        There is no section for one of them.
+    """
     lines = [INTRODUCTION]
     for result in results:
+        if result["bench"] not in SECTIONS:
+            raise InputError(f"the page has no section for `bench {result['bench']}`; wanted {', '.join(SECTIONS)}")
         title, table = SECTIONS[result["bench"]]
         about = result["machine"]
         packages = ", ".join(f"{k} {v}" for k, v in about["packages"].items())
@@ -88,9 +97,13 @@ def page(results: Iterable[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m acutance.bench page", description=__doc__)
-    parser.add_argument("results", type=Path, nargs="+")
-    parser.add_argument("-o", "--output", type=Path, required=True)
-    options = parser.parse_args(arguments)
-    options.output.write_text(page(json.loads(p.read_text()) for p in options.results))
+def write(results: Iterable[Path], output: Path) -> None:
+    """Write the page for result files.
+
+    Raises
+    ------
+    InputError, OutputError
+    """
+    text = page([record.read(path) for path in results])
+    with beside(output) as file:
+        file.write(text.encode())

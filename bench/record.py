@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,14 +16,33 @@ from typing import Any
 
 import numpy as np
 
-PACKAGES = ("acutance", "numpy", "onnxruntime", "torch", "monai", "opencv-python-headless", "pydicom")
+from ..beside import beside
+from ..errors import InputError, OutputError
+from . import power
+
+PACKAGES = (
+    "acutance",
+    "numpy",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "torch",
+    "monai",
+    "opencv-python-headless",
+    "pydicom",
+    "pycuda",
+    "tensorrt",
+    "tensorrt-cu12",
+    "tensorrt-cu13",
+    "tensorrt-rtx",
+)
 
 SETTLE = 0.1
 """Seconds between calls that are timed in turn: thread pools spin for a while after work, and would slow the next."""
 
 
 def machine() -> dict[str, Any]:
-    """Return what this machine is and what runs on it, as JSON-ready values."""
+    """Return what this machine is, how it is set and what runs on it, as JSON-ready values."""
+    source = power.find()
     return {
         "cpu": _cpu_name(),
         "architecture": platform.machine(),
@@ -30,6 +50,7 @@ def machine() -> dict[str, Any]:
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or "not shown",
         "load_before": round(os.getloadavg()[0], 2),
+        "gpu": None if source is None else source.describe(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
@@ -68,26 +89,52 @@ def interleaved(calls: dict[str, Callable[[], object]], repeats: int) -> dict[st
     return times
 
 
-def summary(samples: Sequence[float]) -> dict[str, float]:
-    """Return the count, smallest, median, mean and largest of samples, and their 90th and 99th percentile."""
+def summary(samples: Sequence[float]) -> dict[str, Any]:
+    """Return count, smallest, mean, largest and percentiles of samples, and the samples, for :mod:`.compare`."""
     a = np.asarray(samples, dtype=np.float64)
+    percentiles = {f"p{q:g}": float(np.percentile(a, q)) for q in (50, 90, 99, 99.9)}
     return {
         "n": int(a.size),
         "min": float(a.min()),
-        "p50": float(np.percentile(a, 50)),
-        "p90": float(np.percentile(a, 90)),
-        "p99": float(np.percentile(a, 99)),
+        **percentiles,
         "max": float(a.max()),
         "mean": float(a.mean()),
+        "samples": [round(x, 4) for x in a.tolist()],
     }
 
 
 def write(path: Path, bench: str, rows: Sequence[dict[str, Any]], about: dict[str, Any]) -> None:
-    """Write ``rows`` of one benchmark with ``about`` (what :func:`machine` said before it ran) as JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(json.dumps({"bench": bench, "machine": about, "rows": list(rows)}, indent=1) + "\n")
-    beside.replace(path)
+    """Write ``rows`` of one benchmark with ``about`` (what :func:`machine` said before it ran) as JSON.
+
+    Raises
+    ------
+    OutputError
+    """
+    text = json.dumps({"bench": bench, "machine": about, "rows": list(rows)}, indent=1)
+    text = re.sub(r"\[[-\d.e,\s]+\]", lambda m: " ".join(m[0].split()), text)  # samples: one line for each list
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise OutputError(f"its folder cannot be made ({e.strerror})", path) from None
+    with beside(path) as file:
+        file.write(text.encode() + b"\n")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return what :func:`write` wrote.
+
+    Raises
+    ------
+    InputError
+    """
+    try:
+        said = json.loads(path.read_bytes())
+        found: dict[str, Any] = {"bench": said["bench"], "machine": said["machine"], "rows": list(said["rows"])}
+    except OSError as e:
+        raise InputError(f"cannot be read ({e.strerror})", path) from None
+    except (ValueError, KeyError, TypeError):
+        raise InputError("is no result of `acutance bench`; wanted what --json writes", path) from None
+    return found
 
 
 def _read(path: str) -> str:

@@ -1,9 +1,7 @@
-"""A slice from pixels to pixels, beside what a user would take instead: ``python -m acutance.bench slice``."""
+"""A slice from pixels to pixels, beside what a user would take instead, on the CPU."""
 
 from __future__ import annotations
 
-import argparse
-import os
 import resource
 import subprocess
 import sys
@@ -13,119 +11,22 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from rich import progress
 from rich.console import Console
 from rich.table import Table
 
 from .. import model as models
 from ..enhancer import Enhancer
 from ..errors import BackendError
-from ..geometry import Frame
-from . import record
+from . import record, rivals
+from .rivals import FLOOR, MONAI, OURS
 
-SIZES = (512, 2048)
-FLOOR = "onnxruntime, whole picture"
-OURS = "acutance"
-MONAI = "MONAI sliding window"
+__all__ = ["COMMAND", "FLOOR", "MONAI", "OURS", "run"]
+
 COMMAND = "command to file"
 
 OVER_FLOOR, OVER_OURS, PEAK_MB, START_MS = 1.15, 1.8, 700.0, 1500.0
 """What is wanted: our time over the floor's at most, MONAI's over ours at least, peak memory, command to file."""
-
-
-def picture(size: int, modality: str) -> Frame:
-    """Return a noisy phantom of discs, ``[size, size]`` uint16, with the value range a scanner gives."""
-    rng = np.random.default_rng(0)
-    y, x = np.mgrid[:size, :size] / size
-    values = np.zeros((size, size))
-    for _ in range(40):
-        cy, cx, r = (*rng.uniform(0.1, 0.9, 2), rng.uniform(0.02, 0.2))
-        values[(y - cy) ** 2 + (x - cx) ** 2 < r * r] += rng.uniform(100, 700)
-    values += rng.normal(1000, 12, values.shape)
-    pixels = values.clip(0, 4095).astype(np.uint16)
-    return Frame(pixels, modality=modality, spacing=(0.7, 0.7), intercept=-1024.0, value_range=(-1024.0, 3071.0))
-
-
-def _floor(model: models.Model, seen: NDArray[np.float32], threads: int) -> Callable[[], object]:
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = ort.InferenceSession(model.data, options, providers=["CPUExecutionProvider"])
-    name = model.meta.inputs[0].name
-    return lambda: session.run(None, {name: seen})
-
-
-def as_torch(model: models.Model) -> Any:
-    """Return a chain of 3x3 convolutions and ReLUs (all that `rt` is) with the weights of an ONNX model.
-
-    Returns
-    -------
-    torch.nn.Sequential
-    """
-    import onnx
-    import torch
-
-    graph = onnx.load_from_string(model.data).graph
-    weights = {w.name: torch.from_numpy(onnx.numpy_helper.to_array(w).copy()) for w in graph.initializer}
-    layers: list[torch.nn.Module] = []
-    for node in graph.node:
-        if node.op_type == "Conv":
-            kernel, *bias = (weights[name] for name in node.input[1:])
-            conv = torch.nn.Conv2d(kernel.shape[1], kernel.shape[0], kernel.shape[2], padding="same", bias=bool(bias))
-            conv.load_state_dict({"weight": kernel, **({"bias": bias[0]} if bias else {})})
-            layers.append(conv)
-        elif node.op_type == "Relu":
-            layers.append(torch.nn.ReLU())
-        else:
-            raise SystemExit(
-                f"bench slice: {model.meta.name} has a {node.op_type}, which this comparison does not know"
-            )
-    return torch.nn.Sequential(*layers).eval()
-
-
-def _torch(model: models.Model, seen: NDArray[np.float32], threads: int) -> dict[str, Callable[[], object]]:
-    """Return the same weights in torch: the whole picture, and MONAI's sliding window where it is installed."""
-    try:
-        import torch
-
-        network = as_torch(model)
-    except ImportError:
-        return {}
-    torch.set_num_threads(threads)
-    shuffle = torch.nn.PixelShuffle(model.meta.scale)
-    x = torch.from_numpy(seen)
-
-    @torch.inference_mode()
-    def whole() -> object:
-        return shuffle(network(x))
-
-    calls: dict[str, Callable[[], object]] = {"torch, whole picture": whole}
-    try:
-        from monai.inferers.utils import sliding_window_inference
-    except ImportError:
-        return calls
-
-    @torch.inference_mode()
-    def windows() -> object:
-        # What a user of MONAI writes: tiles of 128 with the default overlap of a quarter, Gaussian weights.
-        return sliding_window_inference(
-            x, (128, 128), 4, lambda tile: shuffle(network(tile)), overlap=0.25, mode="gaussian"
-        )
-
-    calls[MONAI] = windows
-    return calls
-
-
-def _opencv(pixels: NDArray[np.uint16], scale: int, threads: int) -> dict[str, Callable[[], object]]:
-    try:
-        import cv2
-    except ImportError:
-        return {}
-    cv2.setNumThreads(threads)
-    size = (pixels.shape[1] * scale, pixels.shape[0] * scale)
-    return {"OpenCV cubic (no network)": lambda: cv2.resize(pixels, size, interpolation=cv2.INTER_CUBIC)}
 
 
 def compare(name: str, size: int, repeats: int, threads: int) -> list[dict[str, Any]]:
@@ -137,32 +38,16 @@ def compare(name: str, size: int, repeats: int, threads: int) -> list[dict[str, 
         One row for each way: ``model``, ``size``, ``way``, ``ms`` (see :func:`record.summary`) and ``ratio`` (median
         over rounds of its time over our time in the same round).
     """
-    model = models.load(name)
-    frame = picture(size, model.meta.modalities[0])
-    low, high, _ = model.range_of(frame)
-    gain, bias = models.affine(frame, low, high)
-    seen = (frame.pixels.astype(np.float32) * np.float32(gain) + np.float32(bias))[None, None]
-    enhancer = Enhancer(model, threads=threads)
-    if (fell_back := enhancer.run(frame).fell_back) is not None:
-        raise SystemExit(f"bench slice: {name} fell back: {fell_back}")
+    shown = rivals.Shown.of(models.load(name), size)
+    enhancer = Enhancer(shown.model, "onnxruntime", threads=threads)
     calls: dict[str, Callable[[], object]] = {
-        FLOOR: _floor(model, seen, threads),
-        OURS: lambda: enhancer.run(frame),
-        **_torch(model, seen, threads),
-        **_opencv(frame.pixels, model.meta.scale, threads),
+        FLOOR: rivals.onnxruntime(shown, threads),
+        OURS: rivals.ours(enhancer, shown),
+        **rivals.torch(shown, threads),
+        **rivals.opencv(shown, threads),
     }
     times = record.interleaved(calls, repeats)
-    ours = np.array(times[OURS])
-    return [
-        {
-            "model": name,
-            "size": size,
-            "way": way,
-            "ms": record.summary(samples),
-            "ratio": float(np.median(np.array(samples) / ours)),
-        }
-        for way, samples in times.items()
-    ]
+    return [{"model": name, "size": size, **row} for row in rivals.rows(times)]
 
 
 PEAK = """
@@ -183,7 +68,9 @@ def peak_memory(name: str, size: int) -> float:
     """Return the peak memory in MB of a fresh process that enhances one ``[size, size]`` uint16 picture."""
     modality = models.load(name).meta.modalities[0]
     command = [sys.executable, "-c", PEAK, str(size), name, modality]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise BackendError(f"a picture of {size} x {size} failed: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
     return int(done.stdout) / 1000
 
 
@@ -228,31 +115,25 @@ def command_to_file(example: Path, repeats: int) -> dict[str, Any]:
     }
 
 
-def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m acutance.bench slice", description=__doc__)
-    parser.add_argument("--models", default=",".join(models.names()), help="comma-separated names")
-    parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="sides of the square pictures")
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--memory", type=int, default=4096, help="side of the picture whose peak memory is measured")
-    parser.add_argument("--example", type=Path, default=Path("examples/ct-abdomen.dcm"), help="file for `enhance`")
-    parser.add_argument("--json", type=Path)
-    asked = parser.parse_args(arguments)
+def run(
+    names: list[str], sizes: list[int], repeats: int, threads: int, memory: int, example: Path, json: Path | None
+) -> None:
+    """Measure, print the table and write the result file."""
     about, rows = record.machine(), []
     table = Table("model", "size", "way", "ms (median)", "time over ours", title="A slice, pixels to pixels")
-    for name in filter(None, asked.models.split(",")):
-        for size in map(int, asked.sizes.split(",")):
-            found = compare(name, size, asked.repeats, asked.threads)
+    for name in progress.track(names, "slice"):
+        for size in sizes:
+            found = compare(name, size, repeats, threads)
             for row in found:
                 table.add_row(name, str(size), row["way"], f"{row['ms']['p50']:.1f}", f"{row['ratio']:.2f}")
             rows += found
-        megabytes = peak_memory(name, asked.memory)
-        rows.append({"model": name, "size": asked.memory, "way": OURS, "peak_mb": megabytes})
-        table.add_row(name, str(asked.memory), f"{OURS}, peak memory {megabytes:.0f} MB", "", "")
-    row = command_to_file(asked.example, asked.repeats)
+        megabytes = peak_memory(name, memory)
+        rows.append({"model": name, "size": memory, "way": OURS, "peak_mb": megabytes})
+        table.add_row(name, str(memory), f"{OURS}, peak memory {megabytes:.0f} MB", "", "")
+    row = command_to_file(example, repeats)
     rows.append(row)
     cpu = f"{row['cpu_ms']['p50']:.0f} ms of processor time"
     table.add_row("auto", row["input"], f"{COMMAND}, {cpu}", f"{row['ms']['p50']:.0f}", "")
     Console().print(table)
-    if asked.json:
-        record.write(asked.json, "slice", rows, about)
+    if json:
+        record.write(json, "slice", rows, about)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from acutance.bench import __main__ as bench
+from acutance.bench import page as pages
 from acutance.bench import record
 from acutance.bench import slice as case
 
@@ -33,7 +33,7 @@ def test_the_page_shows_every_row(tmp_path):
     ]
     record.write(slices, "slice", rows, ABOUT)
     record.write(kernels, "kernels", [{"case": "fill", "ms": ms, "gb_s": 3.0, "of_memcpy": 0.5, "wanted": 0.4}], ABOUT)
-    assert bench.main(["page", str(slices), str(kernels), "-o", str(page)]) == 0
+    pages.write([slices, kernels], page)
     text = page.read_text()
     assert "| ct-rt-x2 | 512 x 512 | acutance | 2.0 | 1.00 |" in text
     assert "| our time over bare ONNX Runtime's | <= 1.15 | 1.25 to 1.25 | missed |" in text
