@@ -9,7 +9,9 @@ from typing import Annotated, Literal
 import typer
 
 from .. import model as models
+from ..backends.settings import GpuSettings
 from ..errors import UsageError
+from ..trt_engines import options
 
 app = typer.Typer(
     add_completion=False,
@@ -24,6 +26,12 @@ Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0: as many as th
 ModelName = Annotated[str, typer.Option(metavar="NAME|FILE", help="A shipped model or an .onnx file.")]
 Backend = Annotated[str, typer.Option(help="What runs the model: auto, onnxruntime, tensorrt.")]
 Precision = Annotated[Literal["fp32", "fp16", "int8"], typer.Option(help="Of the engine, with backend tensorrt.")]
+Tile = Annotated[int, typer.Option(min=1, help="Of the engine: side that the network sees, halo included.")]
+Wait = Annotated[Literal["spin", "block"], typer.Option(help="How backend tensorrt waits for a frame.")]
+Fastest = Annotated[
+    bool, typer.Option("--fastest", help="In place of --tile: what bench engines found fastest for this size and GPU.")
+]
+StoreFolder = Annotated[Path | None, typer.Option("--store", help="Folder of engines (default: the user's own).")]
 
 
 def integers(text: str) -> list[int]:
@@ -40,6 +48,16 @@ def integers(text: str) -> list[int]:
     if not found or min(found) < 1:
         raise UsageError(f"'{text}' is no list of positive integers; wanted one such as 512,1024")
     return found
+
+
+def gpu_settings(precision: str, tile: int, wait: Literal["spin", "block"], store: Path | None) -> GpuSettings:
+    """Return how backend ``tensorrt`` is to run.
+
+    Raises
+    ------
+    UsageError
+    """
+    return GpuSettings(engine=options.make(precision=precision, tile=tile), wait=wait, store=store)
 
 
 def cpus(threads: int) -> int:
@@ -106,15 +124,47 @@ def latency(
     warm_up: Annotated[int, typer.Option(min=0, help="Frames before, which do not count.")] = 10,
     seconds: Annotated[float, typer.Option(min=0.1, help="A feed ends after so long, with fewer frames.")] = 20.0,
     threads: Threads = 0,
+    precision: Precision = "fp16",
+    tile: Tile = 128,
+    fastest: Fastest = False,
+    wait: Wait = "spin",
+    store: StoreFolder = None,
     json: Json = None,
 ) -> None:
     """Time of a frame from host memory to host memory: percentiles, jitter, missed deadlines, age."""
     from . import latency as case
     from . import ours
 
-    setting = ours.Setting(backend, threads)
+    setting = ours.Setting(backend, threads, gpu_settings(precision, tile, wait, store), fastest)
     length = case.Length(frames, warm_up, seconds)
     case.run(model, integers(sizes), setting, integers(rates), loads.split(","), length, json)
+
+
+@app.command()
+def engines(
+    model: ModelName = "ct-rt-x2",
+    size: Annotated[int, typer.Option(min=16, help="Side of the square picture.")] = 512,
+    precisions: Annotated[str, typer.Option(help="fp32, fp16, int8, with commas.")] = "fp16,int8",
+    tiles: Annotated[
+        str, typer.Option(help="Sides of tiles; empty: 128 to 512. The whole picture is tried, too.")
+    ] = "",
+    batches: Annotated[str, typer.Option(help="Largest batches; a ladder of powers of two leads to each.")] = "1,4,16",
+    channels_last: Annotated[
+        Literal["both", "yes", "no"], typer.Option(help="Whether the network's output is NHWC.")
+    ] = "both",
+    frames: Annotated[int, typer.Option(min=2, help="Of each engine.")] = 200,
+    warm_up: Annotated[int, typer.Option(min=0, help="Frames before, which do not count.")] = 20,
+    store: StoreFolder = None,
+    json: Json = None,
+) -> None:
+    """Build engines of every precision, tile and batch on this GPU; keep which is fastest beside them."""
+    from . import engines as case
+    from . import latency
+
+    layouts = {"both": [False, True], "yes": [True], "no": [False]}[channels_last]
+    sides = integers(tiles) if tiles else []
+    asked = case.Asked(precisions.split(","), sides, integers(batches), layouts)
+    case.run(model, size, asked, store, latency.Length(frames, warm_up, 10.0), json)
 
 
 @app.command()
@@ -124,13 +174,19 @@ def peers(
     backend: Backend = "auto",
     repeats: Annotated[int, typer.Option(min=2)] = 15,
     threads: Threads = 0,
+    precision: Precision = "fp16",
+    tile: Tile = 128,
+    fastest: Fastest = False,
+    wait: Wait = "spin",
+    store: StoreFolder = None,
     json: Json = None,
 ) -> None:
     """The same weights in torch, torch.compile, a CUDA graph, MONAI and ONNX Runtime, where they are installed."""
     from . import ours
     from . import peers as case
 
-    case.run(model, integers(sizes), ours.Setting(backend, threads), repeats, cpus(threads), json)
+    setting = ours.Setting(backend, threads, gpu_settings(precision, tile, wait, store), fastest)
+    case.run(model, integers(sizes), setting, repeats, cpus(threads), json)
 
 
 @app.command()

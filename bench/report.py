@@ -108,7 +108,8 @@ def plots(bench: str, rows: list[Row]) -> list[str]:
 
 
 def _engine(row: Row) -> str:
-    return f"{row['precision']}, tile {row['tile']}, batches {row['batches']}"
+    last = ", NHWC" if row["channels_last"] else ""
+    return f"{row['precision']}, tile {row['tile']}, batches {row['batches']}{last}"
 
 
 def _groups(rows: Iterable[Row], keys: Sequence[str]) -> list[tuple[str, list[Row]]]:

@@ -57,7 +57,7 @@ from acutance import Enhancer
 size, name = int(sys.argv[1]), sys.argv[2]
 pixels = np.full((size, size), 1000, np.uint16)
 pixels[::3, ::5] = 1300
-result = Enhancer(name, threads=2).run(pixels, modality=sys.argv[3])
+result = Enhancer(name, "onnxruntime", threads=2).run(pixels, modality=sys.argv[3])
 assert result.fell_back is None, result.fell_back
 # Not getrusage: its peak also counts the process that this one was forked from.
 print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
@@ -99,6 +99,7 @@ def command_to_file(example: Path, repeats: int) -> dict[str, Any]:
         for i in range(repeats + 1):
             target = Path(folder, f"{i}{example.suffix}")
             command = [sys.executable, "-c", COMMAND_LINE, "enhance", str(example), "-o", str(target)]
+            command += ["--backend", "onnxruntime"]
             before, started = resource.getrusage(resource.RUSAGE_CHILDREN), perf_counter()
             done = subprocess.run(command, capture_output=True, text=True)
             wall.append(1000 * (perf_counter() - started))

@@ -133,6 +133,8 @@ def test_a_small_picture_on_this_machine(run: Callable[..., Any], tmp_path: Path
     first = result["rows"][0]
     assert (first["backend"], first["precision"], first["size"], first["load"]) == ("onnxruntime", "fp32", 32, "none")
     assert first["ms"]["n"] == 5 and 0 < first["ms"]["min"] <= first["ms"]["p99.9"] <= first["ms"]["max"]
+    assert list(first["stages"]) == ["gather", "network", "assemble"]
+    assert 0 < sum(s["p50"] for s in first["stages"].values()) < first["ms"]["max"]
     assert result["machine"]["load_before"] >= 0
 
 

@@ -32,7 +32,15 @@ def rows(bench: str) -> list[dict[str, Any]]:
         "kernels": [{"case": "gather", "ms": MS, "gb_s": 3.0, "of_memcpy": 0.5, "wanted": 0.85}],
         "peers": [{"model": "ct-rt-x2", "size": 512, "way": "torch <eager>", "ms": MS, "ratio": 12.5}],
         "engines": [
-            {"model": "ct-rt-x2", "size": 512, "precision": "fp16", "tile": 128, "batches": "1,2", "ms": MS},
+            {
+                "model": "ct-rt-x2",
+                "size": 512,
+                "precision": "fp16",
+                "tile": 128,
+                "batches": "1,2",
+                "ms": MS,
+                "channels_last": True,
+            },
         ],
         "slice": [{"model": "ct-rt-x2", "size": 4096, "way": "acutance", "peak_mb": 432.1}],
     }[bench]
