@@ -154,6 +154,7 @@ def engines(
     ] = "both",
     frames: Annotated[int, typer.Option(min=2, help="Of each engine.")] = 200,
     warm_up: Annotated[int, typer.Option(min=0, help="Frames before, which do not count.")] = 20,
+    seconds: Annotated[float, typer.Option(min=0, help="Begin no other engine after so long; 0: no limit.")] = 0.0,
     store: StoreFolder = None,
     json: Json = None,
 ) -> None:
@@ -164,7 +165,7 @@ def engines(
     layouts = {"both": [False, True], "yes": [True], "no": [False]}[channels_last]
     sides = integers(tiles) if tiles else []
     asked = case.Asked(precisions.split(","), sides, integers(batches), layouts)
-    case.run(model, size, asked, store, latency.Length(frames, warm_up, 10.0), json)
+    case.run(model, size, asked, store, latency.Length(frames, warm_up, 10.0), seconds, json)
 
 
 @app.command()

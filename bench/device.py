@@ -67,6 +67,9 @@ class Device(abc.ABC):
     def milliseconds(self, call: Callable[[], object]) -> float:
         """Enqueue ``call`` between two events, wait, and return the time between them."""
 
+    def close(self) -> None:  # noqa: B027  (PyTorch holds the context itself)
+        """Leave the GPU's context, on the thread that opened it; PyCUDA aborts a process that ends within one."""
+
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> OnDevice:
         """Return an array of undefined values."""
         holder, address = self.memory(int(np.prod(shape)) * np.dtype(dtype).itemsize)
@@ -133,14 +136,17 @@ class _PyCuda(Device):
 
         try:
             cuda.init()
-            self._context = cuda.Device(0).retain_primary_context()
-            self._context.push()
-            self._stream = cuda.Stream()
+            gpu = cuda.Device(0)
+            self._context = gpu.retain_primary_context()
         except cuda.Error as e:
             raise BackendError(f"no GPU: {e}") from None
-        self._cuda = cuda
+        self._context.push()
+        self._cuda, self._stream = cuda, cuda.Stream()
         self.stream = int(self._stream.handle)
-        self.name = cuda.Device(0).name()
+        self.name = gpu.name()
+
+    def close(self) -> None:
+        self._context.pop()
 
     def memory(self, nbytes: int) -> tuple[Any, int]:
         held = self._cuda.mem_alloc(nbytes)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterable
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from rich import progress
@@ -81,8 +83,12 @@ class Asked:
     layouts: list[bool]
 
 
-def run(name: str, size: int, asked: Asked, store: Path | None, length: latency.Length, json: Path | None) -> None:
+def run(
+    name: str, size: int, asked: Asked, store: Path | None, length: latency.Length, seconds: float, json: Path | None
+) -> None:
     """Sweep, print the table, keep the fastest of each precision beside the engines, and write the result file.
+
+    After ``seconds`` no other engine is begun; 0: there is no limit.
 
     Raises
     ------
@@ -93,7 +99,12 @@ def run(name: str, size: int, asked: Asked, store: Path | None, length: latency.
     about, console, rows = record.machine(), Console(), []
     meta = models.load(name).meta
     tiles = tiles_for(size, meta.halo, asked.tiles)
-    for options in progress.track(sweep(asked.precisions, tiles, asked.batches, asked.layouts), "engines"):
+    over = perf_counter() + (seconds or math.inf)
+    swept = sweep(asked.precisions, tiles, asked.batches, asked.layouts)
+    for i, options in enumerate(progress.track(swept, "engines")):
+        if perf_counter() > over:
+            console.print(f"left out: {len(swept) - i} of {len(swept)} engines, for lack of time", highlight=False)
+            break
         try:
             rows.append(measure(name, size, options, store, length))
         except AcutanceError as e:

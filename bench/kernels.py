@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -95,9 +96,9 @@ def _on_cpu(size: int, threads: int, repeats: int) -> list[dict[str, Any]]:
 def _on_gpu(size: int, repeats: int) -> list[dict[str, Any]]:
     if _native.cuda is None:
         raise BackendError("no GPU path: this acutance was built without CUDA; build it where nvcc is found")
-    device = open_device()
-    found = list(gpu_cases(device, size))
-    return measure(found, repeats, device.interleaved, lambda total: _copy(device, total))
+    with contextlib.closing(open_device()) as device:
+        found = list(gpu_cases(device, size))
+        return measure(found, repeats, device.interleaved, lambda total: _copy(device, total))
 
 
 def measure(

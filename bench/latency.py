@@ -189,30 +189,32 @@ def competing(load: str) -> Iterator[None]:
 def _copies() -> Iterator[None]:
     from .device import open_device
 
-    over, ready, failed = threading.Event(), threading.Event(), []
+    over, ready = threading.Event(), threading.Event()
+    failed: list[Exception] = []
 
     def run() -> None:
         try:
-            device = open_device()  # in this thread, whose context it is
-            source, target = (device.empty((64 << 20,), np.uint8) for _ in range(2))
+            with contextlib.closing(open_device()) as device:  # in this thread, whose context it is
+                source, target = (device.empty((64 << 20,), np.uint8) for _ in range(2))
+                ready.set()
+                while not over.is_set():
+                    device.milliseconds(lambda: [device.copy(target, source) for _ in range(8)])
         except Exception as e:
             failed.append(e)
+        finally:
             ready.set()
-            return
-        ready.set()
-        while not over.is_set():
-            device.milliseconds(lambda: [device.copy(target, source) for _ in range(8)])
 
     other = threading.Thread(target=run, daemon=True, name="load")
     other.start()
     ready.wait()
-    if failed:
-        raise failed[0]
     try:
-        yield
+        if not failed:
+            yield
     finally:
         over.set()
         other.join()
+    if failed:  # numbers beside a load that ended early would be wrong
+        raise failed[0]
 
 
 def measure(

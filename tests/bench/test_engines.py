@@ -75,6 +75,12 @@ def test_the_fastest_of_each_precision_is_kept(gpu: None, run: Callable[..., Any
     assert eight is not None and eight.tile == 256
 
 
+def test_a_sweep_without_time_keeps_what_it_has(gpu: None, run: Callable[..., Any], tmp_path: Path) -> None:
+    said = run("bench", "engines", "--size", "242", "--seconds", "1e-9", "--store", tmp_path / "s")
+    assert said.code == 1  # not even the first was begun
+    assert "for lack of time" in said.out
+
+
 def test_when_nothing_can_be_built_it_says_so(gpu: None, run: Callable[..., Any], tmp_path: Path) -> None:
     said = run("bench", "engines", "--size", "242", "--tiles", "256", "--precisions", "fp16", "--store", tmp_path / "s")
     assert said.code == 1 and "no engine of the sweep" in said.err[0]
