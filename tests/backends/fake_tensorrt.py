@@ -278,6 +278,8 @@ class _Context:
                 for n, b in bound.items()
                 if b.tensor["mode"] == "input"
             }
+            if not all(np.isfinite(x).all() for x in fed.values()):
+                raise RuntimeError("a tile was never written")
             names = [n for n, b in bound.items() if b.tensor["mode"] == "output"]
             # One tile after the other: batches must not change a bit of what is compared.
             for i in range(self._batch):

@@ -135,6 +135,23 @@ def test_kinds_of_frames_that_are_not_used_go(make_model, machine):
     assert machine.cuda.used == 0
 
 
+def test_a_kind_that_is_used_stays(make_model, machine):
+    with Enhancer(make_model(), "tensorrt", gpu=FP32) as enhancer:
+        for cols in (30, 31, 32, 33, 30, 34):
+            for _ in range(2):  # once in each slot
+                enhancer.run(Frame(picture((20, cols)), modality="CT"))
+        contexts = machine.trt.contexts
+        for _ in range(2):
+            enhancer.run(Frame(picture((20, 30)), modality="CT"))
+        assert machine.trt.contexts == contexts
+        enhancer.run(Frame(picture((20, 31)), modality="CT"))
+        assert machine.trt.contexts > contexts
+
+
+def test_larger_frames_after_smaller_ones(make_model, machine):
+    same(make_model(), [Frame(picture(shape), modality="CT") for shape in ((9, 9), (9, 9), (90, 90), (9, 9))])
+
+
 def test_after_warm_up_a_frame_takes_no_memory_and_waits_once(make_model, machine):
     frame = Frame(picture((96, 96)), modality="CT")
     with Enhancer(make_model(), "tensorrt", gpu=FP32) as enhancer:
