@@ -62,6 +62,8 @@ def test_wrong_usage_ends_with_2(run: Callable[..., Any], tmp_path: Path) -> Non
         ["enhance", "x", "-o", "y", "--model", "nothing"],
         ["enhance", "x", "-o", "y", "--model", "none.onnx"],
         ["enhance", "x", "-o", "y", "--backend", "nothing"],
+        ["enhance", "x", "-o", "y", "--batches", "4,2"],
+        ["enhance", "x", "-o", "y", "--precision", "int4"],
         ["enhance", tmp_path, tmp_path / "a.png", "-o", tmp_path / "a.png"],
     ):
         ran = run(*arguments)
