@@ -40,7 +40,7 @@ def driver() -> ModuleType:
     except ImportError as e:
         if "libcuda" in str(e):
             raise BackendError(f"there is no NVIDIA driver ({e}); install it, or use backend onnxruntime") from None
-        raise BackendError(f"PyCUDA is missing ({e}); `pip install acutance[tensorrt]`") from None
+        raise BackendError(f"PyCUDA is missing ({e}); `pip install 'acutance[tensorrt]'`") from None
     try:
         found.init()
         count = found.Device.count()
