@@ -93,7 +93,7 @@ tests() { # NAME SECONDS PREFIX... -- ARGUMENTS...: the tests that need a GPU, u
 sanitized() { # TOOL: the ops and the capture; TensorRT's own kernels are not ours to check
     [ -z "$dry" ] || { skip "$1" "dry"; return; }
     command -v compute-sanitizer >/dev/null || { skip "$1" "no compute-sanitizer"; return; }
-    tests "$1" 45 compute-sanitizer --tool "$1" --error-exitcode 9 --target-processes all -- \
+    tests "$1" 40 compute-sanitizer --tool "$1" --error-exitcode 9 --target-processes all -- \
         --hypothesis-profile few tests/test_fill.py tests/test_gather.py tests/test_assemble.py tests/test_cuda_graph.py
 }
 
@@ -131,19 +131,24 @@ stand_in() { # TensorRT 8.6 where the other has run no engine; its numbers bear 
 }
 
 benches() {
-    local precision
-    for precision in fp16 int8; do
-        acutance "latency $precision" 50 bench latency --model ct-rt-x2 --backend tensorrt --precision "$precision" \
-            --sizes 512,1024,2048 --json "$out/latency-$precision.json"
-    done
-    acutance kernels 40 bench kernels --on cuda --json "$out/kernels.json"
-    acutance engines 70 bench engines --model ct-rt-x2 --size 512 --json "$out/engines.json"
-    acutance peers 70 bench peers --model ct-rt-x2 --sizes 512 --json "$out/peers.json"
+    local fastest=--fastest latency=(bench latency --model ct-rt-x2 --backend tensorrt --seconds 2 --rates 60,30)
+    acutance 'latency fp16' 70 "${latency[@]}" --precision fp16 --sizes 512,1024,2048 --loads none,gpu \
+        --json "$out/latency-fp16.json"
+    acutance 'latency int8' 45 "${latency[@]}" --precision int8 --sizes 512,1024,2048 --loads none \
+        --json "$out/latency-int8.json"
+    acutance kernels 30 bench kernels --on cuda --json "$out/kernels.json"
+    # A sweep that fits: a tile more than the default and the whole picture, the longest ladder, both layouts.
+    acutance engines 75 bench engines --model ct-rt-x2 --size 512 --tiles 128,256 --batches 16 --json "$out/engines.json" ||
+        fastest=''
+    acutance 'latency 512' 20 "${latency[@]}" --precision fp16 --sizes 512 --loads none $fastest \
+        --json "$out/latency-512.json"
+    acutance peers 70 bench peers --model ct-rt-x2 --sizes 512 --backend tensorrt --precision fp16 $fastest \
+        --json "$out/peers.json"
 }
 
 if build; then
     engine || stand_in
-    tests tests 60 --
+    tests tests ${dry:+1}60 --
     for tool in memcheck racecheck initcheck; do sanitized $tool; done
     benches
 fi

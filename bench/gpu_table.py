@@ -10,9 +10,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
-LINES, WIDTH = 60, 150
+LINES, WIDTH = 60, 200
 PERCENTILES = ("p50", "p99", "p99.9", "max")
-LEFT_OUT = {"bytes", "samples", "memcpy_gb_s", "memcpy_ms"}
+LEFT_OUT = {
+    "bytes",
+    "memcpy_gb_s",
+    "memcpy_ms",
+    "warm_up",
+    "first_ms",
+    "age_ms",
+    "power",
+    "engine_key",
+    "wait",
+    "batches",
+}
 
 
 def table(folder: Path, lines: int = LINES) -> list[str]:
@@ -54,20 +65,22 @@ def result(path: Path) -> tuple[str, list[str]]:
     return f"{path.name}: {said.get('bench', '?')} on {name}", rows
 
 
-def row(values: dict[str, Any], prefix: str = "") -> str:
+def row(values: dict[str, Any]) -> str:
     """Return what a row is of and its numbers: words as they are, percentiles in ms, other numbers by name."""
     parts = []
     for key, value in values.items():
         if key in LEFT_OUT or value is None or value == "" or isinstance(value, list):
             continue
-        if isinstance(value, dict):
-            times = [f"{p} {value[p]:.3f}" for p in PERCENTILES if p in value]
-            parts.append(f"{prefix}{key}: {' '.join(times)}" if times else row(value, f"{prefix}{key}."))
-        elif isinstance(value, str):
+        if isinstance(value, str):
             parts.append(value)
+        elif not isinstance(value, dict):
+            parts.append(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}")
+        elif "p50" in value:
+            parts.append(f"{key}: {' '.join(f'{p} {value[p]:.3f}' for p in PERCENTILES if p in value)}")
         else:
-            parts.append(f"{prefix}{key} {value:.4g}" if isinstance(value, float) else f"{prefix}{key} {value}")
-    return ", ".join(x for x in parts if x)
+            medians = {k: v["p50"] for k, v in value.items() if isinstance(v, dict) and "p50" in v}
+            parts += [f"{k} {v:.3f}" for k, v in medians.items()]
+    return ", ".join(parts)
 
 
 if __name__ == "__main__":

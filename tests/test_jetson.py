@@ -1,9 +1,10 @@
-"""Dockerfile.jetson names what exists."""
+"""Dockerfile.jetson names what exists, and docs/jetson.md commands that acutance has."""
 
 from __future__ import annotations
 
 import fnmatch
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -64,3 +65,23 @@ def test_the_page_and_the_file_agree() -> None:
     assert thor and f"BASE={thor[1]} --build-arg ARCHITECTURE={thor[2]} ." in PAGE
     for recipe in re.findall(r"--recipe (\w+)", PAGE):
         assert (ROOT / "trt_engines" / "recipes" / f"{recipe}.toml").is_file()
+
+
+def commands() -> list[list[str]]:
+    """Every command line of acutance on the page."""
+    lines = re.findall(r"(?:^\$ |`|run .* )(acutance (?!-)[^`\n]*)", PAGE, re.MULTILINE)
+    return [shlex.split(line)[1:] for line in lines]
+
+
+@pytest.mark.parametrize("command", commands(), ids=" ".join)
+def test_commands_and_options_exist(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    from acutance import cli
+
+    depth = 2 if command[0] in {"bench", "engines"} else 1
+    with pytest.raises(SystemExit) as end:
+        cli.main([*command[:depth], "--help"])
+    assert not end.value.code
+    said = capsys.readouterr().out
+    assert "Usage" in said
+    for option in (x for x in command if x.startswith("-")):
+        assert re.search(rf"(?<![\w-]){option}(?![\w-])", said), option

@@ -79,11 +79,15 @@ def test_all_is_asked_for(host: dict[str, str], tmp_path: Path) -> None:
     assert status == 1 and "no MONAI" in said  # peers alone fails
     assert {x["step"]: x["result"] for x in json.loads((tmp_path / "out" / "steps.json").read_text())} == {
         **dict.fromkeys(("build", "engine", "tests", "memcheck", "racecheck", "initcheck"), "ok"),
-        **dict.fromkeys(("latency fp16", "latency int8", "kernels", "engines"), "ok"),
+        **dict.fromkeys(("latency fp16", "latency int8", "kernels", "engines", "latency 512"), "ok"),
         "peers": "failed with status 1",
     }
     latency = [x for x in calls if "bench latency" in x]
-    assert len(latency) == 2 and all("--sizes 512,1024,2048" in x for x in latency)
+    assert [("int8" in x, "--sizes 512,1024,2048" in x) for x in latency] == [
+        (False, True),
+        (True, True),
+        (False, False),
+    ]
 
 
 def test_without_a_build_nothing_else_runs(host: dict[str, str], tmp_path: Path) -> None:
@@ -102,7 +106,8 @@ def test_wrong_arguments_show_the_usage(host: dict[str, str]) -> None:
 def test_table_fits_and_says_what_it_leaves_out(tmp_path: Path) -> None:
     table: Any = runpy.run_path(str(ROOT / "bench" / "gpu_table.py"))["table"]
     ms = {"n": 9, "p50": 0.5, "p90": 0.6, "p99": 0.75, "p99.9": 0.8, "max": 0.9, "samples": [0.5]}
-    rows = [{"case": f"case {i}", "ms": ms, "of_memcpy": 0.875, "wanted": None} for i in range(80)]
+    stages = {"gather": {"p50": 0.1}, "network": {"p50": 0.25}}
+    rows = [{"case": f"case {i}", "ms": ms, "of_memcpy": 0.875, "wanted": None, "stages": stages} for i in range(80)]
     machine = {"gpu": {"name": "NVIDIA Something"}}
     for name in ("kernels", "peers"):
         (tmp_path / f"{name}.json").write_text(json.dumps({"bench": name, "machine": machine, "rows": rows}))
@@ -112,7 +117,10 @@ def test_table_fits_and_says_what_it_leaves_out(tmp_path: Path) -> None:
     lines = table(tmp_path)
     assert len(lines) == 60 and lines[:2] == ["ok: build (7 s)", "peers: failed"]
     assert lines[2] == "kernels.json: kernels on NVIDIA Something"
-    assert lines[3] == "  case 0, ms: p50 0.500 p99 0.750 p99.9 0.800 max 0.900, of_memcpy 0.875"
+    assert (
+        lines[3]
+        == "  case 0, ms: p50 0.500 p99 0.750 p99.9 0.800 max 0.900, of_memcpy 0.875, gather 0.100, network 0.250"
+    )
     cut = [x for x in lines if "more in the file" in x]
     assert len(cut) == 2 and sum(int(x.split()[1]) for x in cut) + sum("case " in x for x in lines) == 160
     assert lines[-1] == "torn.json: cannot be read (JSONDecodeError)"

@@ -18,7 +18,7 @@ onnx = pytest.importorskip("onnx")
 GRAPH = Path(__file__).resolve().parents[2] / "bench" / "trt8" / "graph.py"
 
 
-@pytest.mark.parametrize(("precision", "source"), [("fp16", "fp32"), ("int8", "int8-trt")])
+@pytest.mark.parametrize(("precision", "source"), [("fp16", "fp32")])
 def test_graph_is_float32_and_gives_what_the_model_gives(precision: str, source: str, tmp_path: Path) -> None:
     path, tiles = tmp_path / "graph.onnx", tmp_path / "tiles.json"
     subprocess.run([sys.executable, GRAPH, "ct-rt-x2", precision, path, tiles], check=True)
