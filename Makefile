@@ -50,10 +50,11 @@ quality: $(DONE)/all  ## score every model on the test split of ACUTANCE_DATA; r
 	$(BIN)/python -m acutance.evaluate.page docs/quality/quality.json -o docs/quality.md
 	$(BIN)/python -m acutance.export.cards docs/models --quality docs/quality/quality.json
 
-speed: $(DONE)/speed  ## time slices and ops beside what a user would take instead; rewrite docs/speed.md
+speed: $(DONE)/speed  ## time slices, frames and ops, beside what a user would take instead; rewrite docs/speed.md
 	$(BIN)/acutance bench slice --json bench/results/slice-cpu.json
 	$(BIN)/acutance bench kernels --json bench/results/kernels-cpu.json
-	$(BIN)/acutance bench page bench/results/slice-cpu.json bench/results/kernels-cpu.json -o docs/speed.md
+	$(BIN)/acutance bench latency --backend onnxruntime --sizes 128,256,512 --warm-up 5 --seconds 6 --json bench/results/latency-cpu.json
+	$(BIN)/acutance bench page $(addprefix bench/results/,slice-cpu.json latency-cpu.json kernels-cpu.json) -o docs/speed.md
 
 wheel: $(DONE)/test  ## wheel and sdist in dist/
 	$(BIN)/python -m build --no-isolation --wheel --outdir dist .

@@ -102,7 +102,9 @@ def kernels(
 
 @app.command()
 def page(
-    results: Annotated[list[Path], typer.Argument(metavar="RESULTS...", help="Files of bench slice and kernels.")],
+    results: Annotated[
+        list[Path], typer.Argument(metavar="RESULTS...", help="Files of bench slice, latency and kernels.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The page, docs/speed.md.")],
 ) -> None:
     """Make docs/speed.md from result files."""

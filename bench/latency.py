@@ -267,7 +267,9 @@ def table(rows: list[dict[str, Any]]) -> Table:
     columns = ("size", "load", "feed", "p50", "p99", "p99.9", "max", "jitter", "age", "late", "lost")
     first = rows[0]
     title = f"{first['model']}, {first['backend']}, {first['precision']}: ms from host memory to host memory"
-    shown = Table(*columns, title=title, box=box.SIMPLE, padding=(0, 1, 0, 0))
+    shown = Table(title=title, box=box.SIMPLE, padding=(0, 1, 0, 0))
+    for column in columns:
+        shown.add_column(column, no_wrap=True)
     for r in rows:
         ms = [_short(r["ms"][k]) for k in ("p50", "p99", "p99.9", "max")] + [_short(r["jitter_ms"])]
         if "age_ms" in r:
@@ -277,4 +279,4 @@ def table(rows: list[dict[str, Any]]) -> Table:
 
 
 def _short(ms: float) -> str:
-    return f"{ms:.3f}" if ms < 10 else f"{ms:.1f}"
+    return f"{ms:.3f}" if ms < 10 else f"{ms:.1f}" if ms < 100 else f"{ms:.0f}"

@@ -14,7 +14,9 @@ from . import slice as case
 INTRODUCTION = """# Speed
 
 Made by `make speed` from the files in `bench/results/`. Times are medians of wall time on the machine named above each
-table; everything in one table ran in turn within one run, so that its ratios hold where single times drift.
+table. "Load" is the mean number of processes that wanted a CPU before and after: where it is not near zero, times are
+longer than on an idle machine, and more so the more threads a way uses. Ways beside each other in one table ran in turn
+within one run, so that their ratios drift less than single times.
 """
 
 
@@ -65,8 +67,26 @@ def kernels_table(rows: Iterable[dict[str, Any]]) -> list[str]:
     return out
 
 
+def latency_table(rows: Iterable[dict[str, Any]]) -> list[str]:
+    """Return the lines of Markdown for ``bench latency``."""
+    out = [
+        "[What the columns mean](benchmarks.md#latency). Times are ms from host memory to host memory.",
+        "",
+        "| picture | load | feed | frames | p50 | p99 | max | jitter | age, p50 | late | lost |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        ms = [f"{row['ms'][k]:.1f}" for k in ("p50", "p99", "max")] + [f"{row['jitter_ms']:.1f}"]
+        fed = "age_ms" in row
+        age = [f"{row['age_ms']['p50']:.1f}", row["misses"], row["dropped"]] if fed else ["", "", ""]
+        cells = [f"{row['size']} x {row['size']}", row["load"], row["feed"], row["ms"]["n"], *ms, *age]
+        out.append(f"| {' | '.join(map(str, cells))} |")
+    return out
+
+
 SECTIONS = {
     "slice": ("A slice, pixels to pixels", slice_table),
+    "latency": ("A frame at a time", latency_table),
     "kernels": ("The core's ops beside memcpy", kernels_table),
 }
 
@@ -89,12 +109,16 @@ def page(results: Iterable[dict[str, Any]]) -> str:
         lines += [
             f"## {title}\n",
             f"{about['cpu']}, {about['cpus_usable']} CPUs, {about['memory_gib']} GiB, governor {about['governor']}, "
-            f"load {about['load_before']} before; Python {about['python']}, {packages}; commit `{about['commit']}`, "
-            f"{about['date'][:10]}.\n",
+            f"load {about['load_before']} before{_after(about)}; Python {about['python']}, {packages}; "
+            f"commit `{about['commit']}`, {about['date'][:10]}.\n",
             *table(result["rows"]),
             "",
         ]
     return "\n".join(lines)
+
+
+def _after(about: dict[str, Any]) -> str:
+    return f" and {about['load_after']} after" if "load_after" in about else ""
 
 
 def write(results: Iterable[Path], output: Path) -> None:

@@ -110,7 +110,8 @@ def write(path: Path, bench: str, rows: Sequence[dict[str, Any]], about: dict[st
     ------
     OutputError
     """
-    text = json.dumps({"bench": bench, "machine": about, "rows": list(rows)}, indent=1)
+    machine = {**about, "load_after": round(os.getloadavg()[0], 2)}
+    text = json.dumps({"bench": bench, "machine": machine, "rows": list(rows)}, indent=1)
     text = re.sub(r"\[[-\d.e,\s]+\]", lambda m: " ".join(m[0].split()), text)  # samples: one line for each list
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

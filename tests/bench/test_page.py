@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+from acutance.bench import latency, record
 from acutance.bench import page as pages
-from acutance.bench import record
 from acutance.bench import slice as case
+
+from acutance.errors import InputError
 
 ABOUT = {
     "cpu": "Some CPU",
@@ -44,9 +47,28 @@ def test_the_page_shows_every_row(tmp_path):
     assert text.count("Some CPU, 2 CPUs") == 2
 
 
+def test_frames_reach_the_page(tmp_path):
+    timed = latency.Timed([1.0, 2.0, 41.5], [1.0, 2.0, 41.5], dropped=7)
+    where = {"model": "ct-rt-x2", "size": 512, "load": "none"}
+    rows = [{**where, **latency.row(timed, "paced 60 Hz", 60.0)}, {**where, **latency.row(timed, "back to back", None)}]
+    record.write(tmp_path / "l.json", "latency", rows, ABOUT)
+    pages.write([tmp_path / "l.json"], tmp_path / "speed.md")
+    text = (tmp_path / "speed.md").read_text()
+    assert "| 512 x 512 | none | paced 60 Hz | 3 | 2.0 | 40.7 | 41.5 | 20.2 | 2.0 | 1 | 7 |" in text
+    assert "| 512 x 512 | none | back to back | 3 | 2.0 | 40.7 | 41.5 | 20.2 |  |  |  |" in text
+
+
+def test_what_has_no_section_is_named(tmp_path):
+    record.write(tmp_path / "e.json", "engines", [], ABOUT)
+    with pytest.raises(InputError, match="no section for `bench engines`"):
+        pages.write([tmp_path / "e.json"], tmp_path / "speed.md")
+    assert not (tmp_path / "speed.md").exists()
+
+
 def test_what_shaped_a_number_is_recorded(tmp_path):
     record.write(tmp_path / "r.json", "slice", [], record.machine())
     said = json.loads((tmp_path / "r.json").read_text())["machine"]
+    assert said["load_before"] >= 0 and said["load_after"] >= 0 and "gpu" in said
     assert said["cpus_usable"] >= 1 and said["packages"]["numpy"] and said["commit"] and said["cpu"]
 
 
