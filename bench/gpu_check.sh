@@ -138,8 +138,8 @@ benches() {
         --json "$out/latency-int8.json"
     acutance kernels 30 bench kernels --on cuda --json "$out/kernels.json"
     # A sweep that fits: a tile more than the default and the whole picture, the longest ladder, both layouts.
-    acutance engines 75 bench engines --model ct-rt-x2 --size 512 --tiles 128,256 --batches 16 --json "$out/engines.json" ||
-        fastest=''
+    acutance engines 75 bench engines --model ct-rt-x2 --size 512 --tiles 128,256 --batches 16 --seconds 60 \
+        --json "$out/engines.json" || fastest=''
     acutance 'latency 512' 20 "${latency[@]}" --precision fp16 --sizes 512 --loads none $fastest \
         --json "$out/latency-512.json"
     acutance peers 70 bench peers --model ct-rt-x2 --sizes 512 --backend tensorrt --precision fp16 $fastest \

@@ -47,7 +47,10 @@ def test_licence() -> None:
 def test_parts_outside_of_python_are_installed() -> None:
     for part in ("_core", "export", "trt_engines", "bench"):
         assert importlib.util.find_spec(f"acutance.{part}"), part
-    assert (Path(acutance.__file__).parent / "py.typed").is_file()
+    package = Path(acutance.__file__).parent
+    assert (package / "py.typed").is_file()
+    for kept in ("results", "trt8", "gpu_check.sh", "gpu_table.py"):
+        assert (ROOT / "bench" / kept).exists() and not (package / "bench" / kept).exists(), kept
 
 
 def test_commands_of_the_readme_exist() -> None:
