@@ -50,6 +50,13 @@ def test_a_killed_training_goes_on_to_the_same_weights(
     assert [d["source"] for d in restored.data] == ["source of a", "source of b"]
 
 
+def test_a_recipe_may_stop_before_its_schedule_ends(small_data: Path, recipe_file: Path, tmp_path: Path) -> None:
+    whole = train(recipes.load(recipe_file), small_data, tmp_path / "whole", stop_at=8)
+    stopped = train(recipes.load(recipe_file, training={"stop": 8}), small_data, tmp_path / "stopped")
+    assert stopped.steps == 8 and stopped.lines
+    assert_same(stopped.network, whole.network)
+
+
 def test_training_beats_the_base(small_data: Path, recipe_file: Path, tmp_path: Path) -> None:
     recipe = recipes.load(recipe_file, training={"steps": 150, "validate_every": 150, "rate": 5e-3})
     trained = train(recipe, small_data, tmp_path)

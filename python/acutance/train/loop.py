@@ -254,12 +254,12 @@ def train(
     log = _Log(out / LOG, state.step)
     columns = (TextColumn(recipe.name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn(SAID))
     with Progress(*columns, disable=not (progress and fabric.is_global_zero)) as bar:
-        task = bar.add_task("", total=recipe.training.steps, completed=state.step, said="")
+        task = bar.add_task("", total=recipe.training.last, completed=state.step, said="")
 
         def show(step: int, said: str) -> None:
             bar.update(task, completed=step, said=said)
 
-        end = min(stop_at or recipe.training.steps, recipe.training.steps)
+        end = min(stop_at or recipe.training.last, recipe.training.last)
         lines = _steps(state, validator, log, out, end, show)
     return Trained(
         _on_cpu(state.final()), recipe, lines, state.data, state.commit, state.step, state.seconds, state.device
@@ -288,7 +288,7 @@ def _steps(
             continue
         now = time.monotonic()
         state.seconds, began = state.seconds + now - began, now
-        if state.fabric.is_global_zero and (state.step % training.validate_every == 0 or state.step == training.steps):
+        if state.fabric.is_global_zero and (state.step % training.validate_every == 0 or state.step == training.last):
             lines = validator.run(_on_cpu(state.final()))
             gained = "".join(f"  {x.row} {x.full:.2f} dB ({x.gain:+.2f})" for x in lines)
             log.add(state.step, state.seconds, float(torch.stack(losses).mean()), lines)

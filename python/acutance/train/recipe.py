@@ -104,6 +104,8 @@ class Training(_Strict):
     ----------
     steps, batch, patch : int
         Optimizer steps; patches in each (over all devices); side of a patch in input pixels, halo not counted.
+    stop : int, optional
+        Step after which the training ends though the schedule would go on, because later weights score worse on val.
     rate, warmup, floor : float, int, float
         Peak learning rate of Adam, steps up to it, and what is left of it at the end of the cosine, as a part.
     clip : float
@@ -123,6 +125,7 @@ class Training(_Strict):
     """
 
     steps: int = pydantic.Field(gt=0)
+    stop: int | None = pydantic.Field(default=None, gt=0)
     batch: int = pydantic.Field(default=16, gt=0)
     patch: int = pydantic.Field(default=32, gt=0)
     rate: float = pydantic.Field(default=5e-4, gt=0)
@@ -139,6 +142,11 @@ class Training(_Strict):
     refresh: int = pydantic.Field(default=4, gt=0)
     validate_every: int = pydantic.Field(default=2000, gt=0)
     validate_slices: int = pydantic.Field(default=12, gt=0)
+
+    @property
+    def last(self) -> int:
+        """The step after which the training ends."""
+        return min(self.stop or self.steps, self.steps)
 
 
 class Recipe(_Strict):
