@@ -168,7 +168,8 @@ void try_gather(Slice<Pixel> slice) {
   for (int tile = first; tile < all; ++tile)
     for (int channel = 0; channel < a.tiles.channels; ++channel)
       for (int row = 0; row < grid.rows.tile; ++row)
-        for (int col = 0; col < grid.cols.tile; ++col) gather_element<Pixel, Sample>(a, a.mapping, tile, channel, row, col);
+        for (int col = 0; col < grid.cols.tile; ++col)
+          gather_element<Pixel, Sample>(a, a.mapping, tile, channel, row, col);
   add_to_digest(wanted);
   by_every_way([&](const char* path, int threads) {
     std::fill(found.begin(), found.end(), Sample{});

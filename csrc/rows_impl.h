@@ -118,7 +118,7 @@ ACUTANCE_INLINE void base_of(const Run<Pixel, S, Taps>& run, int64_t offset, Flo
     for (int j = 0; j < S; ++j) across[j] = load(run.rows[at] + offset + j * run.stride);
 #pragma GCC unroll 4
     for (int i = 0; i < S; ++i) {
-      const int k = at - (S > 1 && 2 * i + 1 >= S ? 1 : 0);
+      const int k = at - phase_start<S>(i);
       if (k < 0 || k >= Taps) continue;
       for (int j = 0; j < S; ++j) {
         const Floats part = run.weight[i][k] * across[j];

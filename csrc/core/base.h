@@ -42,6 +42,12 @@ static inline Base base_table(Filter f, int scale) {
   return b;
 }
 
+// first[i] - first[0]: phases from the middle on lie in the next input pixel's half.
+template <int S>
+ACUTANCE_FN constexpr int phase_start(int i) {
+  return S > 1 && 2 * i + 1 >= S ? 1 : 0;
+}
+
 // The s x s base samples of input pixel (row, col): along columns first, then along rows, taps in order.
 template <class Pixel, int S = 0>
 ACUTANCE_FN void base_block(const Base& b, const Picture& p, int row, int col, int colour, float* y) {

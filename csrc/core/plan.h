@@ -11,11 +11,13 @@
 #define ACUTANCE_FN static inline
 #endif
 
-// Before a loop over an array that must live in registers.
+// Before a loop over an array that must live in registers, and before one whose code should stay small.
 #ifdef __CUDA_ARCH__
 #define ACUTANCE_UNROLL _Pragma("unroll")
+#define ACUTANCE_NO_UNROLL _Pragma("unroll 1")
 #else
 #define ACUTANCE_UNROLL
+#define ACUTANCE_NO_UNROLL
 #endif
 
 namespace acutance {
