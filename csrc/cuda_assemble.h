@@ -58,7 +58,7 @@ struct PartMemory {
 
   float source[kPartRows + kMaxTaps][kPartCols + kMaxTaps];
   float across[kPartRows + kMaxTaps][S][kPartCols];
-  float residual[S * S][kPartRows][kPartCols];
+  alignas(kPack) float residual[S * S][kPartRows][kPartCols];
   Pack<uint8_t> out[kPartRows * S][kRowPacks];
 };
 
@@ -90,8 +90,14 @@ ACUTANCE_FN void load_columns(const AssembleArgs& a, const Part& rows, const Par
     const int row = rows.first + r;
     if (row < rows.begin || row >= rows.end || cols.at + c >= a.cols.tile) continue;
     const Packed pack = *reinterpret_cast<const Packed*>(from + k * t.channel + r * t.row + c);
+    // Four floats at once: one by one the threads' stores, 8 floats apart, would meet in the same banks.
     ACUTANCE_UNROLL
-    for (int n = 0; n < Packed::kCount; ++n) to[k][r][c + n] = to_float(pack.at[n]);
+    for (int n = 0; n < Packed::kCount; n += Pack<float>::kCount) {
+      Pack<float> four;
+      ACUTANCE_UNROLL
+      for (int l = 0; l < Pack<float>::kCount; ++l) four.at[l] = to_float(pack.at[n + l]);
+      *reinterpret_cast<Pack<float>*>(&to[k][r][c + n]) = four;
+    }
   }
 }
 

@@ -23,8 +23,8 @@ ACUTANCE_FN Pixels<Pixel, Count> load_pixels(const Pixel* from) {
   return pixels;
 }
 
-// Packs at column `col` of a plane (a tile's channel), in rows row, row + step and so on. Where the pack's pixels
-// are mirrored at the picture's edge the functor does them.
+// Packs at column `col` of a plane (a tile's channel), in rows row, row + step and so on. Where a pack's pixels
+// are mirrored at the picture's edge they are done one by one.
 template <class Pixel, class Sample>
 ACUTANCE_FN void gather_column_packs(const GatherArgs& a, const Mapping& m, int64_t plane, int col, int row, int step) {
   using Packed = Pack<Sample>;
@@ -37,13 +37,15 @@ ACUTANCE_FN void gather_column_packs(const GatherArgs& a, const Mapping& m, int6
   const bool inside = x >= 0 && x + (kCount - 1) * u < a.picture.cols;
   Sample* to = static_cast<Sample*>(t.data) + (tile - t.first) * t.tile + channel * t.channel + col;
   for (; row < a.rows.tile; row += step) {
+    const Pixel* line = pixel_row<Pixel>(a.picture, mirror(y + static_cast<int64_t>(row) * u, a.picture.rows));
+    Sample* out = to + row * t.row;
     if (!inside) {
       ACUTANCE_NO_UNROLL
-      for (int n = 0; n < kCount; ++n) gather_element<Pixel, Sample>(a, m, tile, channel, row, col + n);
+      for (int n = 0; n < kCount; ++n)
+        store(out + n, m.gain * gray_of(line, mirror(x + n * u, a.picture.cols), colours) + m.bias);
       continue;
     }
-    const Pixel* from =
-        pixel_row<Pixel>(a.picture, mirror(y + static_cast<int64_t>(row) * u, a.picture.rows)) + x * colours;
+    const Pixel* from = line + x * colours;
     Packed pack;
     if (u == 1 && colours == 1) {
       const Pixels<Pixel, kCount> pixels = load_pixels<Pixel, kCount>(from);
@@ -53,7 +55,7 @@ ACUTANCE_FN void gather_column_packs(const GatherArgs& a, const Mapping& m, int6
       ACUTANCE_UNROLL
       for (int n = 0; n < kCount; ++n) store(&pack.at[n], m.gain * gray_of(from, n * u, colours) + m.bias);
     }
-    *reinterpret_cast<Packed*>(to + row * t.row) = pack;
+    *reinterpret_cast<Packed*>(out) = pack;
   }
 }
 

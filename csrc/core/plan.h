@@ -76,7 +76,7 @@ ACUTANCE_FN int axis_tile(const Axis& a, int p) {
 ACUTANCE_FN int mirror(int64_t i, int n) {
   if (i >= 0 && i < n) return static_cast<int>(i);
   const int64_t period = 2 * static_cast<int64_t>(n);
-  const int64_t k = ((i % period) + period) % period;
+  const int64_t rest = i % period, k = rest < 0 ? rest + period : rest;
   return static_cast<int>(k < n ? k : period - 1 - k);
 }
 
