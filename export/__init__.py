@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .onnx_file import annotate, write
+from .onnx_file import annotate, save, write
 from .parity import TOLERANCE, check, difference
 from .standalone import standalone
 
-__all__ = ["TOLERANCE", "annotate", "check", "difference", "standalone", "write"]
+__all__ = ["TOLERANCE", "annotate", "check", "difference", "save", "standalone", "write"]

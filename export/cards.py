@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ import typer
 from .. import model
 from ..evaluate import report as reports
 from ..model import Fixed, Model
+from . import sensitivity
 
 GUARDS = {
     "box": "Every block of the output averages to its input pixel exactly, unless the user says otherwise.",
@@ -25,13 +27,22 @@ REPORTED = (
 """Columns of the scores of a report."""
 
 
-def card(found: Model, report: Mapping[str, Any] | None = None) -> str:
+def card(
+    found: Model,
+    report: Mapping[str, Any] | None = None,
+    variants: Sequence[Model] = (),
+    swept: Mapping[str, Any] | None = None,
+) -> str:
     """Return a card in Markdown.
 
     Parameters
     ----------
     report : mapping, optional
         Of :mod:`acutance.evaluate.report`; its scores are shown where they are of this very file, by its SHA-256.
+    variants : sequence of Model
+        The same in other precisions.
+    swept : mapping, optional
+        Of :func:`acutance.export.sensitivity.sweep`; shown where it is of this very file.
     """
     meta, mapping = found.meta, found.meta.mapping
     values = (
@@ -73,7 +84,33 @@ def card(found: Model, report: Mapping[str, Any] | None = None) -> str:
             " intervals and every rival are in [quality.md](../quality.md).\n",
             _table(REPORTED, (_reported(row) for row in reports.card_rows(report, meta.name))),
         ]
+    if variants:
+        parts += ["## In other precisions\n", _precisions(variants)]
+    if swept is not None and swept["sha256"] == found.sha256:
+        parts += ["## What each convolution loses in 8 bits\n", sensitivity.markdown(swept)]
     return "\n".join(parts)
+
+
+def _precisions(variants: Sequence[Model]) -> str:
+    """Return what is lost against fp32, in each row."""
+    rows = [
+        (
+            found.meta.precision,
+            f"{len(found.data) / 1000:.0f} kB",
+            f"{row['modality']} {row['row']}",
+            f"{row['loss']:+.3f}",
+            f"{row['bias']:.3f}",
+            f"{row['block_error']:g}",
+        )
+        for found in variants
+        for row in found.meta.scores.rows
+    ]
+    about = (
+        "Against fp32 on `val`: PSNR of the foreground, and how far the mean of a slice's foreground moves at most, in "
+        "1/4095 of the data range (HU for CT). Blocks: largest difference of a block's mean from its input pixel.\n"
+    )
+    notes = [f"`{v.meta.precision}`: {v.meta.quantisation}.\n" for v in variants if v.meta.quantisation]
+    return "\n".join([about, _table(("precision", "file", "row", "loss in dB", "mean moves", "blocks"), rows), *notes])
 
 
 def _reported(row: Mapping[str, Any]) -> list[str]:
@@ -98,16 +135,25 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def of(source: Path, folder: Path, report: Mapping[str, Any] | None = None) -> str:
+    """Return the card of an fp32 file, with the other precisions beside it and the sweep ``NAME.json`` in ``folder``."""
+    swept = folder / f"{source.stem}.json"
+    found = json.loads(swept.read_text(encoding="utf-8")) if swept.is_file() else None
+    variants = [model.load(path) for path in sorted(source.parent.glob(f"{source.stem}.*.onnx"))]
+    return card(model.load(source), report, variants, found)
+
+
 def main(
-    folder: Annotated[Path, typer.Argument(help="Where the cards are written.")],
+    folder: Annotated[Path, typer.Argument(help="Where the cards are written, and the sweeps lie.")],
     quality: Annotated[Path | None, typer.Option(help="Report of `acutance evaluate` whose scores are shown.")] = None,
+    models: Annotated[Path, typer.Option(help="Folder of the model files.")] = model.SHIPPED,
 ) -> None:
     """Write one card for each model that comes with the package."""
     folder.mkdir(parents=True, exist_ok=True)
     report = None if quality is None else reports.load(quality)
-    for name in model.names():
-        path = folder / f"{name}.md"
-        path.write_text(card(model.load(name), report), encoding="utf-8")
+    for source in sorted(p for p in models.glob("*.onnx") if "." not in p.stem):
+        path = folder / f"{source.stem}.md"
+        path.write_text(of(source, folder, report), encoding="utf-8")
         typer.echo(str(path))
 
 

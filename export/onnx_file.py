@@ -39,7 +39,7 @@ def write(network: Rt, meta: Metadata, path: str | os.PathLike[str]) -> None:
     if meta.halo != network.radius or meta.scale != network.scale:
         wanted = f"{network.radius} and {network.scale}"
         raise ModelError(f"metadata say halo {meta.halo} and scale {meta.scale}; the network has {wanted}")
-    _save(_graph(network.fused().eval(), meta), meta, Path(path))
+    save(_graph(network.fused().eval(), meta), meta, path)
 
 
 def annotate(path: str | os.PathLike[str], meta: Metadata) -> None:
@@ -56,7 +56,7 @@ def annotate(path: str | os.PathLike[str], meta: Metadata) -> None:
         model = onnx.load(path)
     except Exception as e:
         raise ModelError(f"is not an ONNX file ({type(e).__name__})", path) from None
-    _save(model, meta, Path(path))
+    save(model, meta, path)
 
 
 def _graph(network: Rt, meta: Metadata) -> onnx.ModelProto:
@@ -80,11 +80,11 @@ def _graph(network: Rt, meta: Metadata) -> onnx.ModelProto:
         )
     assert program is not None
     model: onnx.ModelProto = program.model_proto
-    _bare(model)
+    bare(model)
     return model
 
 
-def _bare(model: onnx.ModelProto) -> None:
+def bare(model: onnx.ModelProto) -> None:
     """Take away what tells of the machine: source lines and stack traces that the exporter notes at each node."""
     model.producer_name, model.producer_version, model.doc_string = "acutance", "", ""
     model.graph.doc_string = ""
@@ -98,7 +98,15 @@ def _bare(model: onnx.ModelProto) -> None:
             del part.metadata_props[:]
 
 
-def _save(model: onnx.ModelProto, meta: Metadata, path: Path) -> None:
+def save(model: onnx.ModelProto, meta: Metadata, path: str | os.PathLike[str]) -> None:
+    """Check a graph and write it with its metadata, beside and renamed.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    path = Path(path)
     kept = [p for p in model.metadata_props if p.key != KEY]
     del model.metadata_props[:]
     model.metadata_props.extend(kept)

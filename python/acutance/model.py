@@ -20,7 +20,13 @@ from .geometry import Frame, robust_range
 KEY = "acutance"
 """Key of the JSON value in ``metadata_props``."""
 
+SHIPPED = Path(__file__).parent / "models"
+"""Folder of the models that come with the package."""
+
 HOW_TO_MAKE_ONE = "make one with `acutance export CHECKPOINT`, which writes the metadata"
+
+
+Precision = Literal["fp32", "fp16", "int8-trt", "int8-cpu"]
 
 
 class _Strict(pydantic.BaseModel):
@@ -101,7 +107,8 @@ class Metadata(_Strict):
     modalities: tuple[str, ...]
     base: Literal["cubic", "lanczos4"]
     guard: Literal["box", "none"]
-    precision: Literal["fp32", "fp16", "int8-trt", "int8-cpu"]
+    precision: Precision
+    quantisation: str = ""
     mapping: Annotated[Fixed | Percentile, pydantic.Field(discriminator="kind")]
     spacing_mm: tuple[float, float] | None = None
     training: Training = Training()
@@ -289,7 +296,7 @@ def _shipped_path(name: str, precision: str) -> Path:
 def _shipped() -> dict[tuple[str, str], Path]:
     """Return the files that come with the package by name and precision: ``NAME.onnx``, ``NAME.PRECISION.onnx``."""
     found = {}
-    for path in sorted((Path(__file__).parent / "models").glob("*.onnx")):
+    for path in sorted(SHIPPED.glob("*.onnx")):
         name, _, precision = path.stem.partition(".")
         found[name, precision or "fp32"] = path
     return found

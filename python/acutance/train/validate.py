@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .. import ops, tiling
 from ..evaluate import rivals, scans, score
 from ..geometry import Array
+from ..model import Fixed, Percentile
 from ..networks import Rt
 from .recipe import Recipe
 
@@ -48,15 +49,29 @@ class Case:
 
 
 def cases(folder: str | os.PathLike[str], recipe: Recipe, split: str = "val", per_scan: int = 0) -> list[Case]:
+    """Return every slice of a split in every row of the tables of a recipe's modalities; see :func:`degraded`."""
+    return degraded(folder, recipe.data.modalities, recipe.model.scale, recipe.model.mapping, split, per_scan)
+
+
+def degraded(
+    folder: str | os.PathLike[str],
+    modalities: Iterable[str],
+    scale: int,
+    mapping: Fixed | Percentile,
+    split: str = "val",
+    per_scan: int = 0,
+) -> list[Case]:
     """Return every slice of a split in every row of its modality's table.
 
     Parameters
     ----------
+    modalities : iterable of str
+        Of the protocol.
     per_scan : int
         At most so many slices of a scan, evenly spread; 0 for all.
     """
-    scale, out = recipe.model.scale, []
-    for modality in recipe.data.modalities:
+    out = []
+    for modality in modalities:
         for scan in scans.find(folder, split, modality):
             series = scans.load(scan)
             if series is None:
@@ -64,7 +79,7 @@ def cases(folder: str | os.PathLike[str], recipe: Recipe, split: str = "val", pe
             truths = [pixels for _, pixels in series.truths(scale)]
             if per_scan and len(truths) > per_scan:
                 truths = [truths[i] for i in np.linspace(0, len(truths) - 1, per_scan).astype(int)]
-            span = series.span(recipe.model.mapping)
+            span = series.span(mapping)
             for truth in truths:
                 mask = score.foreground(modality, truth, series.value_range)
                 for row in score.degradations_of(modality):

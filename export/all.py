@@ -1,0 +1,55 @@
+"""Every variant and every card anew from the fp32 files: ``python -m acutance.export.all MODELS --cards docs/models``."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import model as models
+from . import cards, losses, sensitivity
+from .parity import difference, network_of
+from .variants import Workshop
+
+PRECISIONS = ("fp16", "int8-trt", "int8-cpu")
+
+
+def remake(source: Path, data: Path, folder: Path) -> None:
+    """Write the variants of one fp32 file beside it, and what the sweep found to ``folder``.
+
+    Raises
+    ------
+    ModelError
+        A variant is outside the budgets.
+    """
+    with Workshop(models.load(source), data) as workshop:
+        network = network_of(workshop.source)
+        for precision in PRECISIONS:
+            path = source.with_name(f"{source.stem}.{precision}.onnx")
+            made = workshop.write(precision, path)
+            rows = [losses.Loss(**row) for row in made.meta.scores.rows]
+            lost = f"loses {losses.worst(rows):.3f} dB, moves the mean by {max(r.bias for r in rows):.3f}"
+            typer.echo(f"{path.name}: {lost}; {difference(network, path)}")
+        sensitivity.write(sensitivity.sweep(workshop), folder / f"{source.stem}.json")
+
+
+def main(
+    folder: Annotated[Path, typer.Argument(help="Folder of the fp32 files; variants are written beside them.")],
+    cards_to: Annotated[Path, typer.Option("--cards", help="Folder of the cards.")],
+    data: Annotated[Path, typer.Option(envvar="ACUTANCE_DATA", help="Folder of the scans, with MANIFEST.csv.")],
+    quality: Annotated[Path | None, typer.Option(help="Report of `acutance evaluate`, for the cards.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Models to remake; all when not given.")] = None,
+) -> None:
+    """Make every variant of every model, and the cards."""
+    logging.disable(logging.WARNING)  # the calibrators' remarks on each tensor
+    cards_to.mkdir(parents=True, exist_ok=True)
+    for source in sorted(folder.glob("*.onnx")):
+        if "." not in source.stem and (only is None or source.stem in only):
+            remake(source, data, cards_to)
+    cards.main(cards_to, quality, folder)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,134 @@
+"""What a model in another precision loses against its fp32 file, by the protocol."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..enhancer import Enhancer
+from ..errors import ModelError
+from ..evaluate import metrics, score
+from ..evaluate.methods import CODES
+from ..geometry import Array, Frame
+from ..model import Metadata, Model
+from ..train import validate
+
+BUDGETS = {"fp16": 0.01, "int8-trt": 0.10, "int8-cpu": 0.10}
+"""Most that a precision may lose of the foreground's PSNR, in dB, in any row."""
+
+BIAS = 0.5
+"""Most that the foreground's mean may move, in HU or 1/4095 of the data range."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """One row of the table, mean over subjects.
+
+    Attributes
+    ----------
+    modality, row : str
+    foreground : float
+        PSNR in dB.
+    loss : float
+        What fp32 has over it, in dB.
+    bias : float
+        Largest mean difference of a slice's foreground from fp32, in 1/4095 of the data range: HU for CT.
+    block_error : float
+        Largest difference between a block's mean and its input pixel, in stored values, where the guard is on and
+        pictures are integers; else 0.
+    """
+
+    modality: str
+    row: str
+    foreground: float
+    loss: float
+    bias: float
+    block_error: float
+
+
+def modalities(meta: Metadata) -> list[str]:
+    """Return the modalities of the protocol that a model was made for."""
+    return [name for name, codes in CODES.items() if set(codes) & set(meta.modalities)]
+
+
+class Judge:
+    """Compares models with one fp32 model on the same pictures; that one is run once.
+
+    Parameters
+    ----------
+    reference : Model
+    data : path
+        Folder of the scans.
+    split : str
+    per_scan : int
+        At most so many slices of a scan; 0 for all.
+    """
+
+    def __init__(self, reference: Model, data: str | os.PathLike[str], split: str = "val", per_scan: int = 0) -> None:
+        meta = reference.meta
+        self.cases = validate.degraded(data, modalities(meta), meta.scale, meta.mapping, split, per_scan)
+        if not self.cases:
+            raise ModelError(f"has no {split} pictures in {os.fspath(data)} to be scored on", reference.path)
+        self.reference = [self._enlarged(reference, case) for case in self.cases]
+
+    def losses(self, model: Model) -> list[Loss]:
+        """Return one line for each modality and row."""
+        found: dict[tuple[str, str], dict[str, list[tuple[float, ...]]]] = defaultdict(lambda: defaultdict(list))
+        guarded = model.meta.guard == "box"
+        for case, reference in zip(self.cases, self.reference, strict=True):
+            result = self._enlarged(model, case)
+            exact = guarded and case.picture.dtype.kind != "f"
+            blocks = metrics.block_error(result, case.picture, model.meta.scale) if exact else 0.0
+            found[case.modality, case.row][case.subject].append((*_compared(case, reference, result), blocks))
+        lines = []
+        for (modality, row), subjects in found.items():
+            before, after = np.mean([np.mean(v, axis=0)[:2] for v in subjects.values()], axis=0)
+            every = np.array([v for values in subjects.values() for v in values])
+            bias, blocks = np.abs(every[:, 2]).max(), every[:, 3].max()
+            lines.append(Loss(modality, row, *(round(float(x), 4) for x in (after, before - after, bias, blocks))))
+        return lines
+
+    def _enlarged(self, model: Model, case: validate.Case) -> Array:
+        code = next(c for c in CODES[case.modality] if c in model.meta.modalities)
+        with Enhancer(model, "onnxruntime") as enhancer:
+            result = enhancer.run(Frame(case.picture, modality=code, value_range=case.span))
+        if result.fell_back is not None:
+            raise ModelError(f"gave the base alone: {result.fell_back}", model.path)
+        return result.pixels
+
+
+def _compared(case: validate.Case, reference: Array, result: Array) -> tuple[float, float, float]:
+    """Return PSNR of the foreground of reference and result, and how far the result's mean lies above it."""
+    scale = round(case.truth.shape[0] / case.picture.shape[0])
+    peak = case.value_range[1] - case.value_range[0]
+    truth, before, after, mask = (score.inner(x, scale) for x in (case.truth, reference, result, case.mask))
+    moved = float(np.mean(after[mask].astype(np.float64) - before[mask])) * score.CT_WIDTH / peak
+    return score.psnr(truth, before, peak, mask), score.psnr(truth, after, peak, mask), moved
+
+
+def worst(lines: Sequence[Loss]) -> float:
+    """Return the largest loss of the rows in dB."""
+    return max(line.loss for line in lines)
+
+
+def check(model: Model, lines: Sequence[Loss]) -> None:
+    """Hold a model against the budgets.
+
+    Raises
+    ------
+    ModelError
+        It loses too much, moves the mean, or the guard does not hold.
+    """
+    budget = BUDGETS.get(model.meta.precision, 0.0)
+    for line in lines:
+        what = f"{model.meta.precision} of {model.meta.name}, {line.modality} {line.row},"
+        if line.loss > budget:
+            raise ModelError(f"{what} loses {line.loss:.3f} dB; wanted at most {budget:.2f}", model.path)
+        if line.bias > BIAS:
+            raise ModelError(f"{what} moves the mean by {line.bias:.2f}; wanted at most {BIAS}", model.path)
+        if line.block_error:
+            raise ModelError(f"{what} breaks the guard by {line.block_error:g}; wanted 0", model.path)

@@ -1,0 +1,194 @@
+"""The same model in another precision: what is tried, what is chosen, what is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import onnx
+from onnxruntime.quantization.calibrate import TensorsData
+
+from .. import model as models
+from ..errors import ModelError, UsageError
+from ..model import Metadata, Model, Precision, Scores
+from ..ops import gather
+from ..evaluate import score
+from ..tiling import plan
+from ..train import validate
+from . import losses, onnx_file
+from .half import half
+from .quantise import METHODS, F32, Method, calibrate, convolutions, quantise, seen
+
+CALIBRATION = 16
+"""Slices of the `train` split that activations are calibrated on."""
+
+TRIAL = 2
+"""Slices of a scan of `val` on which candidates are compared."""
+
+FINAL = 12
+"""Slices of a scan of `val` on which what is written is scored, as in training."""
+
+KEEP = 0.02
+"""Loss in dB above which the first or last convolution stays in half, quantised alone: a fifth of the budget."""
+
+Int8 = Literal["int8-trt", "int8-cpu"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """How an int8 file is made: ranges by ``method``, the convolutions in ``kept`` in floating point."""
+
+    method: Method
+    kept: tuple[str, ...]
+
+
+class Workshop:
+    """Makes the variants of one fp32 model; what they share is computed once.
+
+    Parameters
+    ----------
+    source : Model
+        In fp32.
+    data : path, optional
+        Folder of the scans; int8 and scores need it.
+
+    Raises
+    ------
+    ModelError
+        The source is not fp32.
+    """
+
+    def __init__(self, source: Model, data: str | os.PathLike[str] | None = None) -> None:
+        if source.meta.precision != "fp32":
+            raise ModelError(f"is {source.meta.precision}; wanted fp32, of which the others are made", source.path)
+        self.source = source
+        self.graph = onnx.load_model_from_string(source.data)
+        del self.graph.metadata_props[:]
+        self._data = data
+        self._ranges: dict[str, TensorsData] = {}
+        self._tried: dict[tuple[str, str, tuple[str, ...]], float] = {}
+        self._folder = tempfile.TemporaryDirectory()
+
+    def __enter__(self) -> Workshop:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._folder.cleanup()
+
+    @property
+    def data(self) -> str | os.PathLike[str]:
+        """Folder of the scans.
+
+        Raises
+        ------
+        UsageError
+            None was given.
+        """
+        if self._data is None:
+            raise UsageError("int8 is calibrated on scans; name their folder by --data or ACUTANCE_DATA")
+        return self._data
+
+    @functools.cached_property
+    def pictures(self) -> list[F32]:
+        """What the network sees of some slices of `train`, in every degradation of the protocol."""
+        meta = self.source.meta
+        kinds = losses.modalities(meta)
+        found = validate.degraded(self.data, kinds, meta.scale, meta.mapping, "train", per_scan=2)
+        return seen([_seen(case, meta.scale) for case in found], CALIBRATION)
+
+    @functools.cached_property
+    def trial(self) -> losses.Judge:
+        return losses.Judge(self.source, self.data, per_scan=TRIAL)
+
+    @functools.cached_property
+    def final(self) -> losses.Judge:
+        return losses.Judge(self.source, self.data, per_scan=FINAL)
+
+    def ranges(self, method: Method) -> TensorsData:
+        """Return the ranges of all activations by one method."""
+        if method.name not in self._ranges:
+            self._ranges[method.name] = calibrate(self.graph, self.pictures, method)
+        return self._ranges[method.name]
+
+    def loss(self, precision: Int8, choice: Choice) -> float:
+        """Return what a candidate loses in its worst row, in dB."""
+        key = (precision, choice.method.name, choice.kept)
+        if key not in self._tried:
+            path = Path(self._folder.name) / "candidate.onnx"
+            self._write(precision, choice, path)
+            self._tried[key] = losses.worst(self.trial.losses(models.load(path)))
+        return self._tried[key]
+
+    def alone(self, method: Method, name: str) -> float:
+        """Return what is lost when one convolution alone is quantised for TensorRT, in dB."""
+        kept = tuple(other for other in convolutions(self.graph) if other != name)
+        return self.loss("int8-trt", Choice(method, kept))
+
+    def choose(self, precision: Int8) -> Choice:
+        """Choose calibration and what stays in half by what is lost on `val`.
+
+        The method is chosen with first and last convolution kept. Each of them is quantised too where alone it loses
+        at most :data:`KEEP`. For ``int8-cpu`` the last one always is: ONNX Runtime takes an integer kernel for the
+        convolution before it only where what that one gives is quantised.
+        """
+        first, *_, last = convolutions(self.graph)
+        ends = (first, last) if precision == "int8-trt" else (first,)
+        method = min(METHODS, key=lambda m: self.loss(precision, Choice(m, ends)))
+        return Choice(method, tuple(end for end in ends if self.alone(method, end) > KEEP))
+
+    def write(self, precision: Precision, path: str | os.PathLike[str]) -> Model:
+        """Write a variant, scored on `val` where there is a data set, and return it as read back.
+
+        Raises
+        ------
+        ModelError
+            It is outside the budgets of :mod:`losses`; nothing is written.
+        UsageError
+            There is no data set to calibrate on.
+        OutputError
+            The file cannot be written.
+        """
+        choice = None if precision in ("fp32", "fp16") else self.choose(precision)  # type: ignore[arg-type]
+        trial = Path(self._folder.name) / f"{precision}.onnx"
+        self._write(precision, choice, trial)
+        made = models.load(trial)
+        meta = made.meta
+        if self._data is not None and precision != "fp32":
+            lines = self.final.losses(made)
+            losses.check(made, lines)
+            rows = tuple(dataclasses.asdict(line) for line in lines)
+            meta = meta.model_copy(update={"scores": Scores(protocol=score.PROTOCOL, split="val", rows=rows)})
+        onnx_file.save(onnx.load_model_from_string(made.data), meta, path)
+        return models.load(path)
+
+    def _write(self, precision: Precision, choice: Choice | None, path: Path) -> None:
+        if choice is not None:
+            graph = quantise(self.graph, precision, self.ranges(choice.method), choice.kept)  # type: ignore[arg-type]
+        else:
+            graph = half(self.graph) if precision == "fp16" else self.graph
+        onnx_file.bare(graph)
+        onnx_file.save(graph, self._meta(precision, choice), path)
+
+    def _meta(self, precision: Precision, choice: Choice | None) -> Metadata:
+        said = ""
+        if choice is not None:
+            where = {name: f"convolution {i}" for i, name in enumerate(convolutions(self.graph))}
+            kept = ", ".join(where[name] for name in choice.kept) or "none"
+            said = f"activations by {choice.method.name} of {len(self.pictures)} slices of train; not in 8 bits: {kept}"
+        scores = self.source.meta.scores if precision == "fp32" else Scores(protocol=score.PROTOCOL, split="val")
+        return self.source.meta.model_copy(update={"precision": precision, "quantisation": said, "scores": scores})
+
+
+def _seen(case: validate.Case, scale: int) -> F32:
+    low, high = case.span
+    rows, cols = case.picture.shape
+    whole = plan(rows, cols, (rows, cols), 0, scale)
+    return gather(case.picture, whole, gain=1 / (high - low), bias=-low / (high - low))
