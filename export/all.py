@@ -30,7 +30,7 @@ def remake(source: Path, data: Path, folder: Path) -> None:
             path = source.with_name(f"{source.stem}.{precision}.onnx")
             made = workshop.write(precision, path)
             rows = [losses.Loss(**row) for row in made.meta.scores.rows]
-            lost = f"loses {losses.worst(rows):.3f} dB, moves the mean by {max(r.bias for r in rows):.3f}"
+            lost = f"loses {losses.worst(rows):.3f} dB, moves the mean by {max(abs(r.bias) for r in rows):.3f}"
             typer.echo(f"{path.name}: {lost}; {difference(network, path)}")
         sensitivity.write(sensitivity.sweep(workshop), folder / f"{source.stem}.json")
 

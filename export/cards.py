@@ -99,15 +99,15 @@ def _precisions(variants: Sequence[Model]) -> str:
             f"{len(found.data) / 1000:.0f} kB",
             f"{row['modality']} {row['row']}",
             f"{row['loss']:+.3f}",
-            f"{row['bias']:.3f}",
+            f"{row['bias']:+.3f}",
             f"{row['block_error']:g}",
         )
         for found in variants
         for row in found.meta.scores.rows
     ]
     about = (
-        "Against fp32 on `val`: PSNR of the foreground, and how far the mean of a slice's foreground moves at most, in "
-        "1/4095 of the data range (HU for CT). Blocks: largest difference of a block's mean from its input pixel.\n"
+        "Against fp32 on `val`: PSNR of the foreground, and how far its mean moves, in 1/4095 of the data range (HU "
+        "for CT). Blocks: largest difference of a block's mean from its input pixel.\n"
     )
     notes = [f"`{v.meta.precision}`: {v.meta.quantisation}.\n" for v in variants if v.meta.quantisation]
     return "\n".join([about, _table(("precision", "file", "row", "loss in dB", "mean moves", "blocks"), rows), *notes])
@@ -136,7 +136,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def of(source: Path, folder: Path, report: Mapping[str, Any] | None = None) -> str:
-    """Return the card of an fp32 file, with the other precisions beside it and the sweep ``NAME.json`` in ``folder``."""
+    """Return the card of an fp32 file, with the other precisions beside it and the sweep in ``folder``."""
     swept = folder / f"{source.stem}.json"
     found = json.loads(swept.read_text(encoding="utf-8")) if swept.is_file() else None
     variants = [model.load(path) for path in sorted(source.parent.glob(f"{source.stem}.*.onnx"))]

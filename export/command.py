@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 
 from .. import model as models
+from ..beside import beside
 from ..errors import UsageError
 from ..model import Model, Precision
 from ..networks import Rt
 from ..train import checkpoint as checkpoints
-from . import check, write
+from . import TOLERANCE, check, write
 from . import standalone as write_standalone
 from .parity import network_of
 from .variants import Workshop
 
 app = typer.Typer()
-
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 @app.command()
@@ -28,8 +27,10 @@ def export(
     source: Annotated[
         str, typer.Argument(help="last.pt of a training, a shipped model's name, or a model's .onnx in fp32.")
     ],
-    precision: Annotated[str, typer.Option(help=f"One of {', '.join(PRECISIONS)}.")] = "fp32",
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write; default: NAME.PRECISION.onnx.")] = None,
+    precision: Annotated[Precision, typer.Option(help="What the network computes in.")] = "fp32",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File to write; else NAME.PRECISION.onnx.")
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option(envvar="ACUTANCE_DATA", help="Folder of the scans: for val scores, and to calibrate int8."),
@@ -37,21 +38,40 @@ def export(
     standalone: Annotated[bool, typer.Option(help="Add base and pixel shuffle, to run the file elsewhere.")] = False,
 ) -> None:
     """Make a model file of a checkpoint, or of another model file in another precision, and check it."""
-    if precision not in PRECISIONS:
-        raise UsageError(f"precision is '{precision}'; wanted one of {', '.join(PRECISIONS)}")
+    path = out or _default(source, precision, standalone)
+    if precision == "fp32" and Path(source).suffix != ".pt":
+        if not standalone:
+            raise UsageError(f"{source} is fp32 already; wanted another --precision, or --standalone")
+        write_standalone(models.load(source).path, path)
+        typer.echo(str(path))
+        return
     with tempfile.TemporaryDirectory() as folder:
         network, found = _source(source, data, Path(folder))
-        suffix = ("" if precision == "fp32" else f".{precision}") + ("-standalone" if standalone else "")
-        path = out or Path(f"{found.meta.name}{suffix}.onnx")
-        made = Path(folder) / "made.onnx" if standalone else path
+        made = Path(folder) / path.name
         with Workshop(found, data) as workshop:
-            said = workshop.write(precision, made).meta.scores.rows
+            meta = workshop.write(precision, made).meta
         difference = check(network, made)
         if standalone:
             write_standalone(made, path)
-    typer.echo(f"{path}: {difference}")
-    for row in said if precision != "fp32" else ():
-        typer.echo(f"{row['modality']} {row['row']}: loses {row['loss']:.3f} dB, moves the mean by {row['bias']:.3f}")
+        else:
+            with beside(path) as file:
+                file.write(made.read_bytes())
+    typer.echo(f"{path}: {difference} (tolerance {TOLERANCE[precision]:g})")
+    if precision != "fp32":
+        for row in meta.scores.rows:
+            lost = f"loses {row['loss']:.3f} dB against fp32, moves the mean by {row['bias']:+.3f}"
+            typer.echo(f"{row['modality']} {row['row']}: {lost}")
+
+
+def _default(source: str, precision: str, standalone: bool) -> Path:
+    """Return where a file is written when nothing is said: beside a source file, else here, by the recipe's name."""
+    path = Path(source)
+    if path.suffix == ".pt":
+        name, folder = checkpoints.restore(path).recipe.name, Path()
+    else:
+        name, folder = path.name.removesuffix(".onnx"), path.parent
+    suffix = ("" if precision == "fp32" else f".{precision}") + ("-standalone" if standalone else "")
+    return folder / f"{name}{suffix}.onnx"
 
 
 def _source(source: str, data: Path | None, folder: Path) -> tuple[Rt, Model]:

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import io
 import tempfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from onnxruntime.quantization.calibrate import TensorsData, create_calibrator
 from .half import half
 
 F32 = NDArray[np.float32]
+Int8 = Literal["int8-trt", "int8-cpu"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +76,7 @@ def convolutions(graph: onnx.ModelProto) -> list[str]:
 
 def quantise(
     graph: onnx.ModelProto,
-    precision: Literal["int8-trt", "int8-cpu"],
+    precision: Int8,
     ranges: TensorsData,
     kept: Collection[str] = (),
 ) -> onnx.ModelProto:
@@ -114,9 +115,3 @@ def quantise(
     made: onnx.ModelProto = quantizer.model.model
     del made.graph.value_info[:]
     return half(made) if for_gpu else made
-
-
-def seen(pictures: Sequence[F32], count: int, seed: int = 0) -> list[F32]:
-    """Return ``count`` of the pictures, drawn evenly; all when there are fewer."""
-    order = np.random.default_rng(seed).permutation(len(pictures))[:count]
-    return [pictures[i] for i in sorted(order)]

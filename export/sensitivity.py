@@ -1,4 +1,4 @@
-"""What each convolution loses when it alone is quantised: ``python -m acutance.export.sensitivity NAME --data DATA``."""
+"""What each convolution loses in 8 bits: ``python -m acutance.export.sensitivity NAME --data DATA``."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def markdown(found: Mapping[str, Any]) -> str:
     """Return what :func:`sweep` found as a table."""
     last = len(found["layers"]) - 1
     lines = [
-        f"`int8-trt`, activations by {found['method']}: loss of the foreground's PSNR against fp32 in the worst row, on "
-        "two slices of each scan of `val`.\n",
+        f"`int8-trt`, activations by {found['method']}: what the foreground's PSNR loses against fp32 in the worst "
+        "row, on two slices of each scan of `val`.\n",
         "| quantised | loss in dB |",
         "|---|---|",
     ]

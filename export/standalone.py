@@ -20,7 +20,8 @@ def standalone(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> 
     """Add base and pixel shuffle to a model: input ``lr`` ``[N, 1, h, w]``, output ``hr`` ``[N, 1, h*s, w*s]``.
 
     Both are in mapped units (``mapping`` of the model). The base is ONNX Resize, which repeats the edge where the core
-    mirrors about it: the two outermost rows and columns of input pixels differ a little. There is no guard.
+    mirrors about it: the two outermost rows and columns of input pixels differ a little. There is no guard. Both are
+    float32 whatever the network computes in.
 
     Raises
     ------
@@ -35,6 +36,8 @@ def standalone(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> 
     lr, residual = meta.inputs[0].name, meta.outputs[0].name
     sizes = np.array([1, 1, meta.scale, meta.scale], dtype=np.float32)
     graph.graph.initializer.append(numpy_helper.from_array(sizes, "scales"))
+    if graph.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT16:
+        residual = _between_casts(graph.graph, lr, residual)
     graph.graph.node.extend(
         [
             helper.make_node(
@@ -56,3 +59,13 @@ def standalone(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> 
     graph.metadata_props.add(key=KEY, value=meta.model_dump_json())
     onnx.checker.check_model(graph, full_check=True)
     Path(path).write_bytes(graph.SerializeToString(deterministic=True))
+
+
+def _between_casts(graph: onnx.GraphProto, lr: str, residual: str) -> str:
+    """Let a half network take and give float32; return the name of its residual in float32."""
+    for node in graph.node:
+        node.input[:] = [f"{lr}_half" if name == lr else name for name in node.input]
+    graph.node.insert(0, helper.make_node("Cast", [lr], [f"{lr}_half"], to=onnx.TensorProto.FLOAT16))
+    graph.node.append(helper.make_node("Cast", [residual], [f"{residual}_single"], to=onnx.TensorProto.FLOAT))
+    graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    return f"{residual}_single"

@@ -6,24 +6,25 @@ import dataclasses
 import functools
 import os
 import tempfile
-from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
 
+import numpy as np
 import onnx
 from onnxruntime.quantization.calibrate import TensorsData
 
 from .. import model as models
 from ..errors import ModelError, UsageError
+from ..evaluate import score
 from ..model import Metadata, Model, Precision, Scores
 from ..ops import gather
-from ..evaluate import score
 from ..tiling import plan
 from ..train import validate
 from . import losses, onnx_file
+from .finetune import STEPS, finetune
 from .half import half
-from .quantise import METHODS, F32, Method, calibrate, convolutions, quantise, seen
+from .parity import network_of
+from .quantise import F32, METHODS, Int8, Method, calibrate, convolutions, quantise
 
 CALIBRATION = 16
 """Slices of the `train` split that activations are calibrated on."""
@@ -34,18 +35,23 @@ TRIAL = 2
 FINAL = 12
 """Slices of a scan of `val` on which what is written is scored, as in training."""
 
+TUNING = 64
+"""Slices of `train` that weights are fine-tuned on."""
+
+PLENTY = 0.7
+"""Part of the budget above which weights are fine-tuned: what is lost on a few slices is not known better."""
+
 KEEP = 0.02
 """Loss in dB above which the first or last convolution stays in half, quantised alone: a fifth of the budget."""
-
-Int8 = Literal["int8-trt", "int8-cpu"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """How an int8 file is made: ranges by ``method``, the convolutions in ``kept`` in floating point."""
+    """How an int8 file is made: ranges by ``method``, ``kept`` convolutions in floating point, fine-tuned or not."""
 
     method: Method
     kept: tuple[str, ...]
+    tuned: bool = False
 
 
 class Workshop:
@@ -72,7 +78,8 @@ class Workshop:
         del self.graph.metadata_props[:]
         self._data = data
         self._ranges: dict[str, TensorsData] = {}
-        self._tried: dict[tuple[str, str, tuple[str, ...]], float] = {}
+        self._tried: dict[tuple[object, ...], float] = {}
+        self._tuning: tuple[tuple[Int8, Choice], tuple[onnx.ModelProto, TensorsData]] | None = None
         self._folder = tempfile.TemporaryDirectory()
 
     def __enter__(self) -> Workshop:
@@ -97,12 +104,17 @@ class Workshop:
         return self._data
 
     @functools.cached_property
-    def pictures(self) -> list[F32]:
-        """What the network sees of some slices of `train`, in every degradation of the protocol."""
+    def cases(self) -> list[validate.Case]:
+        """Some slices of every scan of `train`, in every degradation of the protocol, in random order."""
         meta = self.source.meta
         kinds = losses.modalities(meta)
         found = validate.degraded(self.data, kinds, meta.scale, meta.mapping, "train", per_scan=2)
-        return seen([_seen(case, meta.scale) for case in found], CALIBRATION)
+        return [found[i] for i in np.random.default_rng(0).permutation(len(found))]
+
+    @functools.cached_property
+    def pictures(self) -> list[F32]:
+        """What the network sees of those that activations are calibrated on."""
+        return [_seen(case, self.source.meta.scale) for case in self.cases[:CALIBRATION]]
 
     @functools.cached_property
     def trial(self) -> losses.Judge:
@@ -120,7 +132,7 @@ class Workshop:
 
     def loss(self, precision: Int8, choice: Choice) -> float:
         """Return what a candidate loses in its worst row, in dB."""
-        key = (precision, choice.method.name, choice.kept)
+        key = (precision, choice.method.name, choice.kept, choice.tuned)
         if key not in self._tried:
             path = Path(self._folder.name) / "candidate.onnx"
             self._write(precision, choice, path)
@@ -142,7 +154,28 @@ class Workshop:
         first, *_, last = convolutions(self.graph)
         ends = (first, last) if precision == "int8-trt" else (first,)
         method = min(METHODS, key=lambda m: self.loss(precision, Choice(m, ends)))
-        return Choice(method, tuple(end for end in ends if self.alone(method, end) > KEEP))
+        choice = Choice(method, tuple(end for end in ends if self.alone(method, end) > KEEP))
+        if self.loss(precision, choice) <= PLENTY * losses.BUDGETS[precision]:
+            return choice
+        return dataclasses.replace(choice, tuned=True)
+
+    def _tuned(self, precision: Int8, choice: Choice) -> tuple[onnx.ModelProto, TensorsData]:
+        """Return the graph fine-tuned for a choice, and its ranges; each picture weighs by how well fp32 does on it."""
+        key = (precision, choice)
+        if self._tuning is None or self._tuning[0] != key:
+            meta, cases = self.source.meta, self.cases[:TUNING]
+            worth = [1 / error for error in losses.square_errors(self.source, cases)]
+            made = finetune(
+                network_of(self.source),
+                self.graph,
+                precision,
+                self.ranges(choice.method),
+                choice.kept,
+                [_seen(case, meta.scale) for case in cases],
+                [w / max(worth) for w in worth],
+            )
+            self._tuning = (key, made)
+        return self._tuning[1]
 
     def write(self, precision: Precision, path: str | os.PathLike[str]) -> Model:
         """Write a variant, scored on `val` where there is a data set, and return it as read back.
@@ -156,7 +189,7 @@ class Workshop:
         OutputError
             The file cannot be written.
         """
-        choice = None if precision in ("fp32", "fp16") else self.choose(precision)  # type: ignore[arg-type]
+        choice = self.choose(precision) if precision == "int8-trt" or precision == "int8-cpu" else None
         trial = Path(self._folder.name) / f"{precision}.onnx"
         self._write(precision, choice, trial)
         made = models.load(trial)
@@ -171,7 +204,9 @@ class Workshop:
 
     def _write(self, precision: Precision, choice: Choice | None, path: Path) -> None:
         if choice is not None:
-            graph = quantise(self.graph, precision, self.ranges(choice.method), choice.kept)  # type: ignore[arg-type]
+            assert precision == "int8-trt" or precision == "int8-cpu"
+            graph, ranges = self._tuned(precision, choice) if choice.tuned else (self.graph, self.ranges(choice.method))
+            graph = quantise(graph, precision, ranges, choice.kept)
         else:
             graph = half(self.graph) if precision == "fp16" else self.graph
         onnx_file.bare(graph)
@@ -182,7 +217,9 @@ class Workshop:
         if choice is not None:
             where = {name: f"convolution {i}" for i, name in enumerate(convolutions(self.graph))}
             kept = ", ".join(where[name] for name in choice.kept) or "none"
-            said = f"activations by {choice.method.name} of {len(self.pictures)} slices of train; not in 8 bits: {kept}"
+            tuned = f"fine-tuned for {STEPS} steps; " if choice.tuned else ""
+            said = f"activations by {choice.method.name} of {len(self.pictures)} slices of train; {tuned}"
+            said += f"not in 8 bits: {kept}"
         scores = self.source.meta.scores if precision == "fp32" else Scores(protocol=score.PROTOCOL, split="val")
         return self.source.meta.model_copy(update={"precision": precision, "quantisation": said, "scores": scores})
 

@@ -56,7 +56,7 @@ def file(network: networks.Rt, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def test_the_file_computes_what_the_trained_network_does(network: networks.Rt, file: Path) -> None:
-    assert exports.check(network, file) <= exports.TOLERANCE
+    assert exports.check(network, file).most <= exports.TOLERANCE["fp32"]
     with torch.no_grad():
         assert network(torch.rand(1, 1, 16, 16)).std() > 0.1
 
