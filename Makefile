@@ -22,7 +22,7 @@ DONE    := $(VENV)/.done
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
 	$(shell find csrc $(wildcard cmake) python export trt_engines bench -type f -not -name '*.pyc' -not -path '*/results/*')
 
-.PHONY: help demo test test-all quality speed lint wheel sanitize aarch64 rtx-packages clean
+.PHONY: help demo test test-all quality models speed lint wheel sanitize aarch64 rtx-packages clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -49,6 +49,10 @@ quality: $(DONE)/all  ## score every model on the test split of ACUTANCE_DATA; r
 	$(BIN)/acutance evaluate $(ACUTANCE_DATA) --split test -o docs/quality
 	$(BIN)/python -m acutance.evaluate.page docs/quality/quality.json -o docs/quality.md
 	$(BIN)/python -m acutance.export.cards docs/models --quality docs/quality/quality.json
+
+models: $(DONE)/all  ## make the fp16 and int8 files of every model anew from ACUTANCE_DATA, and the cards
+	$(BIN)/python -m acutance.export.all python/acutance/models --cards docs/models --data $(ACUTANCE_DATA) \
+		--quality docs/quality/quality.json
 
 speed: $(DONE)/speed  ## time slices, frames and ops, beside what a user would take instead; rewrite docs/speed.md
 	$(BIN)/acutance bench slice --json bench/results/slice-cpu.json
