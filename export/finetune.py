@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..networks import Rt
 from .quantise import F32, Int8, convolutions
 
-STEPS, BATCH, SIDE, RATE = 400, 8, 48, 2e-4
+STEPS, BATCH, SIDE, RATE = 250, 4, 40, 3e-4
 """Steps, crops in each, side of what a crop gives in input pixels, and peak learning rate of Adam."""
 
 LEVELS = {"int8-trt": 127, "int8-cpu": 255}

@@ -75,8 +75,8 @@ class Judge:
     ) -> None:
         meta = reference.meta
         self.cases = validate.degraded(data, modalities(meta), meta.scale, meta.mapping, split, per_scan)
-        if limit:
-            self.cases = self.cases[:: -(-len(self.cases) // limit)]
+        if 0 < limit < len(self.cases):
+            self.cases = [self.cases[i] for i in np.linspace(0, len(self.cases) - 1, limit).astype(int)]
         if not self.cases:
             raise ModelError(f"has no {split} pictures in {os.fspath(data)} to be scored on", reference.path)
         self.reference = [_enlarged(reference, case) for case in self.cases]
@@ -110,7 +110,7 @@ def square_errors(model: Model, cases: Sequence[validate.Case]) -> list[float]:
 
 def _enlarged(model: Model, case: validate.Case) -> Array:
     code = next(c for c in CODES[case.modality] if c in model.meta.modalities)
-    with Enhancer(model, "onnxruntime") as enhancer:
+    with Enhancer(model, "onnxruntime", threads=1) as enhancer:
         result = enhancer.run(Frame(case.picture, modality=code, value_range=case.span))
     if result.fell_back is not None:
         raise ModelError(f"gave the base alone: {result.fell_back}", model.path)

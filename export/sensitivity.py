@@ -49,7 +49,7 @@ def markdown(found: Mapping[str, Any]) -> str:
     last = len(found["layers"]) - 1
     lines = [
         f"`int8-trt`, activations by {found['method']}: what the foreground's PSNR loses against fp32 in the worst "
-        "row, on two slices of each scan of `val`.\n",
+        "row, on a few pictures of `val`.\n",
         "| quantised | loss in dB |",
         "|---|---|",
     ]

@@ -29,8 +29,8 @@ from .quantise import F32, METHODS, Int8, Method, calibrate, convolutions, quant
 CALIBRATION = 16
 """Slices of the `train` split that activations are calibrated on."""
 
-TRIAL = 2
-"""Slices of a scan of `val` on which candidates are compared."""
+TRIAL = 16
+"""Pictures of `val` on which candidates are compared, from two slices of each scan."""
 
 FINAL = 12
 """Slices of a scan of `val` on which what is written is scored, as in training."""
@@ -118,7 +118,7 @@ class Workshop:
 
     @functools.cached_property
     def trial(self) -> losses.Judge:
-        return losses.Judge(self.source, self.data, per_scan=TRIAL)
+        return losses.Judge(self.source, self.data, per_scan=2, limit=TRIAL)
 
     @functools.cached_property
     def final(self) -> losses.Judge:
