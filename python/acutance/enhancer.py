@@ -398,7 +398,7 @@ class Enhancer:
                 if name == "onnxruntime" and self.int8 and self._auto and not routes:
                     routes.append(_Route(name, quicker(file, self.threads)))
                 routes.append(_Route(name, file))
-            self._candidates[model.sha256] = list(dict.fromkeys(routes))
+            self._candidates[model.sha256] = list({route.key: route for route in routes}.values())
         routes = self._candidates[model.sha256]
         return [r for r in routes if r.key not in self._unusable] or routes[-1:]
 

@@ -6,7 +6,6 @@ Processors with dot products of bytes (VNNI, SDOT) run the int8 file about twice
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import json
 import os
@@ -50,7 +49,6 @@ def store() -> Path:
     return Path(folder) / "acutance" / "int8.json"
 
 
-@functools.cache
 def _gain(model: Model, candidate: Model, threads: int) -> float:
     """Return how many times faster the candidate is, kept from an earlier run where there was one."""
     key, known = _key(model, candidate, threads), {}
