@@ -1,4 +1,4 @@
-"""Every variant and every card anew from the fp32 files: ``python -m acutance.export.all MODELS --cards docs/models``."""
+"""Every variant and card anew from the fp32 files: ``python -m acutance.export.all MODELS --cards docs/models``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from .. import model as models
+from ..errors import ModelError
 from . import cards, losses, sensitivity
 from .parity import difference, network_of
 from .variants import Workshop
@@ -16,23 +17,32 @@ from .variants import Workshop
 PRECISIONS = ("fp16", "int8-trt", "int8-cpu")
 
 
-def remake(source: Path, data: Path, folder: Path) -> None:
+def remake(source: Path, data: Path, folder: Path) -> bool:
     """Write the variants of one fp32 file beside it, and what the sweep found to ``folder``.
 
-    Raises
-    ------
-    ModelError
-        A variant is outside the budgets.
+    One that is outside the budgets is named and not there afterwards.
+
+    Returns
+    -------
+    bool
+        Whether all were made.
     """
     with Workshop(models.load(source), data) as workshop:
-        network = network_of(workshop.source)
+        network, complete = network_of(workshop.source), True
         for precision in PRECISIONS:
             path = source.with_name(f"{source.stem}.{precision}.onnx")
-            made = workshop.write(precision, path)
+            try:
+                made = workshop.write(precision, path)
+            except ModelError as e:
+                typer.echo(f"{path.name} is not made: {e.message}", err=True)
+                path.unlink(missing_ok=True)
+                complete = False
+                continue
             rows = [losses.Loss(**row) for row in made.meta.scores.rows]
             lost = f"loses {losses.worst(rows):.3f} dB, moves the mean by {max(abs(r.bias) for r in rows):.3f}"
             typer.echo(f"{path.name}: {lost}; {difference(network, path)}")
         sensitivity.write(sensitivity.sweep(workshop), folder / f"{source.stem}.json")
+    return complete
 
 
 def main(
@@ -45,10 +55,11 @@ def main(
     """Make every variant of every model, and the cards."""
     logging.disable(logging.WARNING)  # the calibrators' remarks on each tensor
     cards_to.mkdir(parents=True, exist_ok=True)
-    for source in sorted(folder.glob("*.onnx")):
-        if "." not in source.stem and (only is None or source.stem in only):
-            remake(source, data, cards_to)
+    sources = [p for p in sorted(folder.glob("*.onnx")) if "." not in p.stem and (only is None or p.stem in only)]
+    complete = [remake(source, data, cards_to) for source in sources]
     cards.main(cards_to, quality, folder)
+    if not all(complete):
+        raise typer.Exit(1)
 
 
 if __name__ == "__main__":

@@ -28,9 +28,7 @@ def export(
         str, typer.Argument(help="last.pt of a training, a shipped model's name, or a model's .onnx in fp32.")
     ],
     precision: Annotated[Precision, typer.Option(help="What the network computes in.")] = "fp32",
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="File to write; else NAME.PRECISION.onnx.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write; else NAME.PRECISION.onnx.")] = None,
     data: Annotated[
         Path | None,
         typer.Option(envvar="ACUTANCE_DATA", help="Folder of the scans: for val scores, and to calibrate int8."),

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..networks import Rt
 from .quantise import F32, Int8, convolutions
 
-STEPS, BATCH, SIDE, RATE = 250, 4, 40, 3e-4
+STEPS, BATCH, SIDE, RATE = 1000, 4, 40, 3e-4
 """Steps, crops in each, side of what a crop gives in input pixels, and peak learning rate of Adam."""
 
 LEVELS = {"int8-trt": 127, "int8-cpu": 255}
@@ -63,7 +63,7 @@ def finetune(
     kept: Sequence[str],
     pictures: Sequence[F32],
     weights: Sequence[float],
-    steps: int = STEPS,
+    steps: int,
 ) -> tuple[onnx.ModelProto, TensorsData]:
     """Return the graph with tuned weights, in float32 still, and the ranges that they were tuned for.
 
@@ -81,6 +81,7 @@ def finetune(
         ``[1, C, h, w]`` of the `train` split, what the network sees.
     weights : sequence of float
         Of each picture's square error.
+    steps : int
     """
     names = convolutions(graph)
     inputs = [node.input[0] for node in graph.graph.node if node.op_type == "Conv"]

@@ -143,8 +143,8 @@ def check(model: Model, lines: Sequence[Loss]) -> None:
     for line in lines:
         what = f"{model.meta.precision} of {model.meta.name}, {line.modality} {line.row},"
         if line.loss > budget:
-            raise ModelError(f"{what} loses {line.loss:.3f} dB; wanted at most {budget:.2f}", model.path)
+            raise ModelError(f"{what} loses {line.loss:.3f} dB; wanted at most {budget:.2f}")
         if abs(line.bias) > BIAS:
-            raise ModelError(f"{what} moves the mean by {line.bias:.2f}; wanted at most {BIAS}", model.path)
+            raise ModelError(f"{what} moves the mean by {line.bias:.2f}; wanted at most {BIAS}")
         if line.block_error:
-            raise ModelError(f"{what} breaks the guard by {line.block_error:g}; wanted 0", model.path)
+            raise ModelError(f"{what} breaks the guard by {line.block_error:g}; wanted 0")

@@ -173,6 +173,7 @@ class Workshop:
                 choice.kept,
                 [_seen(case, meta.scale) for case in cases],
                 [w / max(worth) for w in worth],
+                STEPS,
             )
             self._tuning = (key, made)
         return self._tuning[1]

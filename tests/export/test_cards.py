@@ -34,7 +34,7 @@ def test_each_shipped_model_has_a_card_that_fits_it(name: str, tmp_path: Path) -
 def test_the_cards_of_the_repository_are_up_to_date(name: str) -> None:
     page = DOCS / "models" / f"{name}.md"
     report = reports.load(DOCS / "quality" / "quality.json")
-    assert page.read_text(encoding="utf-8") == cards.card(model.load(name), report)
+    assert page.read_text(encoding="utf-8") == cards.of(model.load(name).path, DOCS / "models", report)
 
 
 def test_scores_of_another_file_are_not_shown() -> None:

@@ -92,7 +92,7 @@ def enhance(
         bool, typer.Option("--strict", help="No network for pictures outside what the model was trained for.")
     ] = False,
     int8: Annotated[
-        bool, typer.Option("--int8", help="With the model auto on a CPU: 8 bits where that was measured to be faster here.")
+        bool, typer.Option("--int8", help="Model auto on a CPU: 8 bits where that was measured to be faster here.")
     ] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Files that are enhanced at the same time.")] = 1,
     overwrite: Annotated[
