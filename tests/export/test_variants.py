@@ -305,7 +305,11 @@ def test_what_cannot_be_made_is_named(tiny: Path, tmp_path: Path, monkeypatch: p
     for arguments, kind, message in (
         ((tiny, "--precision", "int8-trt"), UsageError, "int8 is calibrated on scans; name their folder by --data"),
         ((tiny, "--precision", "fp32"), UsageError, "is fp32 already; wanted another --precision, or --standalone"),
-        ((model.load("ct-rt-x2", "fp16").path, "--precision", "fp16"), ModelError, "is no network `rt` in fp32"),
+        (
+            (model.load("ct-rt-x2", "fp16").path, "--precision", "fp16"),
+            ModelError,
+            "is fp16; wanted fp32, of which the others are made",
+        ),
         (("no-such-model", "--precision", "fp16"), ModelError, "no model is named 'no-such-model'"),
     ):
         result = run(*arguments, "-o", out)
@@ -352,7 +356,9 @@ def test_the_sweep_finds_the_convolution_that_suffers(tiny: Path, small_data: Pa
     onnx.save(graph, path)
     with variants.Workshop(model.load(path), small_data) as workshop:
         found = sensitivity.sweep(workshop)
-    assert len(found["layers"]) == 4 and int(np.argmax(found["layers"])) == 2
+    assert (
+        len(found["layers"]) == 4 and int(np.argmax(np.abs(found["layers"]))) == 2
+    )  # what such a network adds is noise: to lose it can gain
     text = sensitivity.markdown(found)
     assert f"| convolution 2 | {found['layers'][2]:.3f} |" in text and found["method"] in text
     assert found["methods"][found["method"]] == min(found["methods"].values())
