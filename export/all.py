@@ -10,11 +10,12 @@ import typer
 
 from .. import model as models
 from ..errors import ModelError
+from ..model import Precision
 from . import cards, losses, sensitivity
 from .parity import difference, network_of
 from .variants import Workshop
 
-PRECISIONS = ("fp16", "int8-trt", "int8-cpu")
+PRECISIONS: tuple[Precision, ...] = ("fp16", "int8-trt", "int8-cpu")
 
 
 def remake(source: Path, data: Path, folder: Path) -> bool:

@@ -40,7 +40,7 @@ METHODS = (
 99.9999 in `ct-rt-x2`; the largest value itself four times as much, as it spends most levels on the rarest samples."""
 
 
-class _One(CalibrationDataReader):
+class _One(CalibrationDataReader):  # type: ignore[misc]
     """Gives one picture: the histograms are merged after each, so that memory holds the activations of one."""
 
     def __init__(self, name: str, picture: F32) -> None:

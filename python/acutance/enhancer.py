@@ -388,7 +388,7 @@ class Enhancer:
     def _routes(self, model: models.Model) -> list[_Route]:
         """Return by what a network is run: what was asked for, then what takes its place when it fails."""
         if model.sha256 not in self._candidates:
-            routes = []
+            routes: list[_Route] = []
             for name in backends.order(self._backend_name, self.gpu):
                 try:
                     file = backends.file_for(name, model, self.gpu)

@@ -21,7 +21,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def precision(enhancer: Enhancer) -> str:
     picture = np.arange(48 * 48, dtype=np.int16).reshape(48, 48)
     with enhancer:
-        result = enhancer.run(picture, modality="CT")
+        result = enhancer.run(picture, modality="MR")
     assert result.fell_back is None and result.frame.derivation is not None
     return result.frame.derivation.precision
 
@@ -36,7 +36,7 @@ def test_it_is_taken_only_where_it_is_allowed_and_faster(cache: Path, monkeypatc
     monkeypatch.setattr(int8, "measure", measured)
     assert precision(Enhancer()) == "fp32" and not calls
     assert precision(Enhancer(int8=True)) == "int8-cpu" and len(calls) == 1
-    assert precision(Enhancer("ct-rt-x2", int8=True)) == "fp32"
+    assert precision(Enhancer("mr-rt-x2", int8=True)) == "fp32"
     kept = json.loads(cache.read_text())
     assert list(kept.values()) == [2.0]
     assert precision(Enhancer(int8=True)) == "int8-cpu" and len(calls) == 1  # read back from the cache
@@ -47,16 +47,16 @@ def test_it_is_taken_only_where_it_is_allowed_and_faster(cache: Path, monkeypatc
 
 
 def test_another_machine_file_or_number_of_threads_is_measured_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    a, b = model.load("ct-rt-x2"), model.load("ct-rt-x2", "int8-cpu")
+    a, b = model.load("mr-rt-x2"), model.load("mr-rt-x2", "int8-cpu")
     keys = {int8._key(a, b, 0), int8._key(a, b, 1), int8._key(b, a, 0)}
     monkeypatch.setattr("platform.node", lambda: "elsewhere")
     assert len(keys | {int8._key(a, b, 0)}) == 4
 
 
 def test_a_measurement_is_a_ratio_of_times() -> None:
-    a = model.load("ct-rt-x2")
+    a = model.load("mr-rt-x2")
     assert 0.2 < int8.measure(a, a, 1) < 5
-    assert int8.measure(a, model.load("ct-rt-x2", "int8-cpu"), 1) > 0
+    assert int8.measure(a, model.load("mr-rt-x2", "int8-cpu"), 1) > 0
 
 
 def test_a_cache_that_cannot_be_written_is_no_obstacle(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
