@@ -73,7 +73,7 @@ __global__ void __launch_bounds__(kBlock) gather_columns(const __grid_constant__
   if (col >= a.cols.tile) return;
   const Mapping mapping = mapping_of(a);
   for (int64_t plane = blockIdx.z; plane < static_cast<int64_t>(a.tiles.count) * a.tiles.channels; plane += gridDim.z)
-    gather_column_packs<Pixel, Sample>(a, mapping, plane, col, blockIdx.y * kBlockRows + threadIdx.y,
+    gather_column_packs<Pixel, Sample>(a, mapping, static_cast<int>(plane), col, blockIdx.y * kBlockRows + threadIdx.y,
                                        gridDim.y * kBlockRows);
 }
 

@@ -26,12 +26,12 @@ ACUTANCE_FN Pixels<Pixel, Count> load_pixels(const Pixel* from) {
 // Packs at column `col` of a plane (a tile's channel), in rows row, row + step and so on. Where a pack's pixels
 // are mirrored at the picture's edge they are done one by one.
 template <class Pixel, class Sample>
-ACUTANCE_FN void gather_column_packs(const GatherArgs& a, const Mapping& m, int64_t plane, int col, int row, int step) {
+ACUTANCE_FN void gather_column_packs(const GatherArgs& a, const Mapping& m, int plane, int col, int row, int step) {
   using Packed = Pack<Sample>;
   constexpr int kCount = Packed::kCount;
   const Tiles& t = a.tiles;
   const int u = a.unshuffle, colours = a.picture.colours, across = axis_count(a.cols);
-  const int tile = t.first + static_cast<int>(plane / t.channels), channel = static_cast<int>(plane % t.channels);
+  const int tile = t.first + plane / t.channels, channel = plane % t.channels;
   const int64_t x = static_cast<int64_t>(axis_origin(a.cols, tile % across) + col) * u + channel % u;
   const int64_t y = static_cast<int64_t>(axis_origin(a.rows, tile / across)) * u + channel / u;
   const bool inside = x >= 0 && x + (kCount - 1) * u < a.picture.cols;
