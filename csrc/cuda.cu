@@ -66,9 +66,10 @@ __global__ void __launch_bounds__(kBlock) gather_samples(const __grid_constant__
 
 // One thread for each 16 bytes of a tile: columns of one channel. Bound by device memory: a stored value is read once
 // and a sample written once, with some 5 instructions for each. Threads walk on along the rows of their tile, which
-// shares out the divisions that find it.
+// shares out the divisions that find it. Eight blocks at once leave 64 registers for each thread: left to itself, ptxas
+// spills one for the sake of more blocks.
 template <class Pixel, class Sample>
-__global__ void __launch_bounds__(kBlock) gather_columns(const __grid_constant__ GatherArgs a) {
+__global__ void __launch_bounds__(kBlock, 8) gather_columns(const __grid_constant__ GatherArgs a) {
   const int col = (blockIdx.x * kBlockCols + threadIdx.x) * Pack<Sample>::kCount;
   if (col >= a.cols.tile) return;
   const Mapping mapping = mapping_of(a);
@@ -165,7 +166,8 @@ void fill_cuda(const FillArgs& a, cudaStream_t stream) {
 
 void gather_cuda(const GatherArgs& a, cudaStream_t stream) {
   const Tiles& t = a.tiles;
-  const bool planes = t.col == 1, packs = in_packs(t);
+  const bool planes = t.col == 1;
+  const bool packs = in_packs(t) && static_cast<int64_t>(t.count) * t.channels <= INT32_MAX;
   const int64_t each = packs ? kPack / (t.type == Type::f16 ? 2 : 4) : 1;
   const int64_t along = static_cast<int64_t>(a.cols.tile) * (planes ? 1 : t.channels) / each;
   const dim3 grid = grid_of(along, packs && planes ? (a.rows.tile + kWalk - 1) / kWalk : a.rows.tile,
