@@ -174,7 +174,7 @@ PYBIND11_MODULE(_cuda, m) {
       .def(
           "launch", [](const Graph& g, uintptr_t stream) { g.launch(stream_of(stream)); }, arg("stream"), free())
       .def("abort", [](Graph& g, uintptr_t stream) { g.abort(stream_of(stream)); }, arg("stream"), free());
-  py::class_<Event>(m, "Event", kEventText)
+  py::class_<Event>(m, "Event", py::module_local(), kEventText)
       .def(py::init<bool>(), arg("blocking") = false)
       .def(
           "record", [](Event& e, uintptr_t stream) { e.record(stream_of(stream)); }, arg("stream"), free())

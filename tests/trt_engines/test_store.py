@@ -210,7 +210,9 @@ def _child(folder: Path, fake_path: str, model: Model, gpu: Device, pause: float
 
 
 def _start(kept: Store, fake: ModuleType, model: Model, gpu: Device, pause: float) -> tuple[Any, Any]:
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context(
+        "fork"
+    )  # a new interpreter could not import this file, which no path leads to
     results = context.Queue()
     arguments = (kept.folder, fake.__file__, model, gpu, pause, results)
     process = context.Process(target=_child, args=arguments)
