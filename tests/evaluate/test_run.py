@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("skimage")
 
 from acutance.enhancer import Enhancer
+from acutance.errors import UsageError
 from acutance.evaluate import methods, run, scans, score
 from acutance.evaluate.methods import Input, Method
 from acutance.geometry import Frame
@@ -136,6 +137,16 @@ def test_every_truth_is_measured_once_in_any_number_of_processes(tmp_path: Path)
 def test_a_limit_spreads_its_slices(tmp_path: Path) -> None:
     _set(tmp_path)
     assert [t.places for t in run.plan(tmp_path, "val", "CT", [CUBIC], 2, limit=3)] == [(3, 9, 15)] * 2
+
+
+def test_precisions_of_one_model_are_told_apart(make_model: Callable[..., Path]) -> None:
+    half = make_model("some-x2", precision="fp16").rename(make_model("half").with_name("some-x2.fp16.onnx"))
+    other = make_model("some-x2", depth=1).rename(half.with_name("other.onnx"))
+    single = make_model("some-x2")
+    found = methods.choose([str(single), str(half)], ["cubic", str(single)], 2)
+    assert [m.name for m in found] == ["cubic", "some-x2", "some-x2 fp16"]
+    with pytest.raises(UsageError, match="are both called some-x2"):
+        methods.choose([str(single), str(other)], ["cubic"], 2)
 
 
 def test_models_run_on_what_they_were_made_for(make_model: Callable[..., Path]) -> None:

@@ -132,8 +132,14 @@ def choose(names: Sequence[str], against: Sequence[str], scale: int) -> list[Met
         meta = models.load(target).meta
         if meta.scale != scale:
             raise UsageError(f"model {meta.name} enlarges by {meta.scale}; --scale is {scale}")
-        found.append(Method(meta.name, "model", target))
-    return list(dict.fromkeys(found))
+        # Files of one model in several precisions bear one name.
+        name = meta.name if meta.precision == "fp32" else f"{meta.name} {meta.precision}"
+        found.append(Method(name, "model", target))
+    named: dict[str, Method] = {}
+    for method in found:
+        if named.setdefault(method.name, method) != method:
+            raise UsageError(f"'{named[method.name].target}' and '{method.target}' are both called {method.name}")
+    return list(named.values())
 
 
 def usable(methods: Sequence[Method], modality: str, scale: int) -> list[Method]:
