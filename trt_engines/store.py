@@ -149,10 +149,7 @@ def parts_of(model: Model, options: Options, device: Device, flavour: Flavour) -
 def default_folder() -> Path:
     """Return the user's folder of engines: ``$ACUTANCE_ENGINES``, else ``acutance/engines`` in the cache folder."""
     said = os.environ.get("ACUTANCE_ENGINES")
-    if said:
-        return Path(said)
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "acutance" / "engines"
+    return Path(said) if said else beside.cache_folder() / "engines"
 
 
 class Store:

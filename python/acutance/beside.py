@@ -65,6 +65,12 @@ def beside(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
             temporary.unlink()
 
 
+def cache_folder() -> Path:
+    """Return the user's folder of files that can be made anew: ``acutance`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
+    said = os.environ.get("XDG_CACHE_HOME")
+    return (Path(said) if said else Path.home() / ".cache") / "acutance"
+
+
 def is_temporary(name: str) -> bool:
     """Tell whether a file name is one that :func:`beside` gives to unfinished files."""
     return name.startswith(PREFIX) and name.endswith(SUFFIX)

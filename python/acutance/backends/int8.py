@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import platform
 import statistics
 import time
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..beside import beside
+from ..beside import beside, cache_folder
 from ..errors import AcutanceError, ModelError
 from ..model import Model, load
 from .onnxruntime import OnnxRuntime
@@ -45,8 +44,7 @@ def quicker(model: Model, threads: int = 0) -> Model:
 
 def store() -> Path:
     """Return the file in the user's cache folder that keeps what was measured."""
-    folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(folder) / "acutance" / "int8.json"
+    return cache_folder() / "int8.json"
 
 
 def _gain(model: Model, candidate: Model, threads: int) -> float:
