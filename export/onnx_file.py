@@ -9,6 +9,7 @@ from pathlib import Path
 import onnx
 import torch
 
+from ..beside import beside
 from ..errors import ModelError, OutputError
 from ..model import KEY, Metadata
 from ..networks import Rt
@@ -113,10 +114,9 @@ def save(model: onnx.ModelProto, meta: Metadata, path: str | os.PathLike[str]) -
     model.metadata_props.add(key=KEY, value=meta.model_dump_json())
     model.graph.name = meta.name
     onnx.checker.check_model(model, full_check=True)
-    beside = path.with_suffix(".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(model.SerializeToString(deterministic=True))
-        beside.replace(path)
     except OSError as e:
         raise OutputError(f"cannot be written ({e.strerror})", path) from None
+    with beside(path) as file:
+        file.write(model.SerializeToString(deterministic=True))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
 from .. import model
+from ..beside import beside
 from ..errors import ModelError
 
 KEY = "acutance-standalone"
@@ -27,6 +27,8 @@ def standalone(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> 
     ------
     ModelError
         The source is no model, or its base is one that Resize does not have.
+    OutputError
+        The file cannot be written.
     """
     found = model.load(source)
     meta = found.meta
@@ -58,7 +60,8 @@ def standalone(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> 
     del graph.metadata_props[:]
     graph.metadata_props.add(key=KEY, value=meta.model_dump_json())
     onnx.checker.check_model(graph, full_check=True)
-    Path(path).write_bytes(graph.SerializeToString(deterministic=True))
+    with beside(path) as file:
+        file.write(graph.SerializeToString(deterministic=True))
 
 
 def _between_casts(graph: onnx.GraphProto, lr: str, residual: str) -> str:
