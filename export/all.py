@@ -11,8 +11,9 @@ import typer
 from .. import model as models
 from ..errors import ModelError
 from ..model import Precision
+from ..networks.weights import network_of
 from . import cards, losses, sensitivity
-from .parity import difference, network_of
+from .parity import difference
 from .variants import Workshop
 
 PRECISIONS: tuple[Precision, ...] = ("fp16", "int8-trt", "int8-cpu")

@@ -12,11 +12,11 @@ from .. import model as models
 from ..beside import beside
 from ..errors import UsageError
 from ..model import Model, Precision
-from ..networks import Rt
+from ..networks import Network
+from ..networks.weights import network_of
 from ..train import checkpoint as checkpoints
 from . import TOLERANCE, check, write
 from . import standalone as write_standalone
-from .parity import network_of
 from .variants import Workshop
 
 app = typer.Typer()
@@ -72,7 +72,7 @@ def _default(source: str, precision: str, standalone: bool) -> Path:
     return folder / f"{name}{suffix}.onnx"
 
 
-def _source(source: str, data: Path | None, folder: Path) -> tuple[Rt, Model]:
+def _source(source: str, data: Path | None, folder: Path) -> tuple[Network, Model]:
     """Return the network and its fp32 file; one of a checkpoint is written to ``folder``."""
     if Path(source).suffix != ".pt":
         found = models.load(source)

@@ -12,18 +12,18 @@ import torch
 from ..beside import beside
 from ..errors import ModelError, OutputError
 from ..model import KEY, Metadata
-from ..networks import Rt
+from ..networks import Network
 
 OPSET = 18
 """What TensorRT 10.3 and ONNX Runtime 1.18 both read."""
 
 
-def write(network: Rt, meta: Metadata, path: str | os.PathLike[str]) -> None:
+def write(network: Network, meta: Metadata, path: str | os.PathLike[str]) -> None:
     """Export a network with its metadata; re-parameterised convolutions are fused first.
 
     Parameters
     ----------
-    network : Rt
+    network : Network
         On the CPU.
     meta : Metadata
         Must fit the network; its halo is the network's radius.
@@ -60,7 +60,7 @@ def annotate(path: str | os.PathLike[str], meta: Metadata) -> None:
     save(model, meta, path)
 
 
-def _graph(network: Rt, meta: Metadata) -> onnx.ModelProto:
+def _graph(network: Network, meta: Metadata) -> onnx.ModelProto:
     """Trace the network with dynamic batch, height and width."""
     lr = next(i for i in meta.inputs if i.role == "lr")
     side = 2 * network.radius + 9

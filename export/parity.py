@@ -7,15 +7,12 @@ import os
 from collections.abc import Iterable
 
 import numpy as np
-import onnx
 import onnxruntime as ort
 import torch
-from onnx import numpy_helper
 
 from .. import model
 from ..errors import ModelError
-from ..model import Model
-from ..networks import Rt
+from ..networks import Network
 
 TOLERANCE = {"fp32": 1e-5, "fp16": 4e-3, "int8-trt": 1.0, "int8-cpu": 1.0}
 """Largest difference in mapped units; 1e-5 is 0.04 HU for CT. In 8 bits noise, which no scan looks like, tells only
@@ -36,28 +33,8 @@ class Difference:
         return f"differs from PyTorch by at most {self.most:.1e}, rms {self.rms:.1e}"
 
 
-def network_of(source: Model) -> Rt:
-    """Return the network of an fp32 file with its weights.
-
-    Raises
-    ------
-    ModelError
-        It is not a chain of convolutions as in :class:`acutance.networks.Rt`.
-    """
-    graph = onnx.load_model_from_string(source.data).graph
-    weights = {w.name: torch.from_numpy(numpy_helper.to_array(w).copy()) for w in graph.initializer}
-    convs = sum(node.op_type == "Conv" for node in graph.node)
-    try:
-        width, channels = weights["layers.0.weight"].shape[:2]
-        network = Rt(channels=channels, scale=source.meta.scale, width=width, depth=convs - 2)
-        network.load_state_dict(weights)
-    except (KeyError, RuntimeError):
-        raise ModelError("is no network `rt` in fp32, as `acutance export` writes it", source.path) from None
-    return network.eval()
-
-
 def difference(
-    network: Rt, path: str | os.PathLike[str], shapes: Iterable[tuple[int, int, int]] = SHAPES
+    network: Network, path: str | os.PathLike[str], shapes: Iterable[tuple[int, int, int]] = SHAPES
 ) -> Difference:
     """Return how PyTorch and ONNX Runtime differ on noise between 0 and 1.
 
@@ -83,7 +60,7 @@ def difference(
     return Difference(float(np.abs(all_).max()), float(np.sqrt(np.mean(all_**2))))
 
 
-def check(network: Rt, path: str | os.PathLike[str]) -> Difference:
+def check(network: Network, path: str | os.PathLike[str]) -> Difference:
     """Return :func:`difference`.
 
     Raises

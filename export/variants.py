@@ -17,13 +17,13 @@ from .. import model as models
 from ..errors import ModelError, UsageError
 from ..evaluate import score
 from ..model import Metadata, Model, Precision, Scores
+from ..networks.weights import network_of
 from ..ops import gather
 from ..tiling import plan
 from ..train import validate
 from . import losses, onnx_file
 from .finetune import STEPS, finetune
 from .half import half
-from .parity import network_of
 from .quantise import F32, METHODS, Int8, Method, calibrate, convolutions, quantise
 
 CALIBRATION = 16

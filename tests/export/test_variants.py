@@ -21,13 +21,13 @@ import typer  # noqa: E402
 from acutance.export import all as every  # noqa: E402
 from acutance.export import check, command, losses, sensitivity, variants, write  # noqa: E402
 from acutance.export.half import half  # noqa: E402
-from acutance.export.parity import network_of  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
 from acutance import Enhancer, model, networks  # noqa: E402
 from acutance.errors import ModelError, UsageError  # noqa: E402
 from acutance.model import Fixed, Input, Metadata, Output  # noqa: E402
+from acutance.networks.weights import network_of  # noqa: E402
 
 NAMES = [n for n in model.names() if "-rt-x2" in n]
 PRECISIONS = ("fp16", "int8-trt", "int8-cpu")

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import Tensor
+
 from ..errors import UsageError
+from .bal import Bal
+from .network import Network, convolutions
 from .rt import Rt
 
-_KINDS = {"rt": Rt}
+_KINDS: dict[str, type[Bal] | type[Rt]] = {"bal": Bal, "rt": Rt}
 
 
-def build(kind: str, **settings: Any) -> Rt:
+def _kind(name: str) -> type[Bal] | type[Rt]:
+    if name not in _KINDS:
+        raise UsageError(f"no network is named '{name}'; there are: {', '.join(_KINDS)}")
+    return _KINDS[name]
+
+
+def build(kind: str, **settings: Any) -> Network:
     """Make a network by name, with fresh weights from PyTorch's generator.
 
     Raises
@@ -18,9 +28,23 @@ def build(kind: str, **settings: Any) -> Rt:
     UsageError
         There is no such network.
     """
-    if kind not in _KINDS:
-        raise UsageError(f"no network is named '{kind}'; there are: {', '.join(_KINDS)}")
-    return _KINDS[kind](**settings)
+    return _kind(kind)(**settings)
 
 
-__all__ = ["Rt", "build"]
+def from_weights(kind: str, weights: dict[str, Tensor], scale: int) -> Network:
+    """Make a fused network of its weights; its other settings are read from their shapes.
+
+    Raises
+    ------
+    UsageError
+        There is no such network.
+    KeyError, RuntimeError
+        The weights are another network's.
+    """
+    found = _kind(kind)
+    network = found(scale=scale, **found.settings_of(weights))
+    network.load_state_dict(weights)
+    return network
+
+
+__all__ = ["Bal", "Network", "Rt", "build", "convolutions", "from_weights"]

@@ -58,6 +58,14 @@ class ReparamConv(nn.Module):
         assert bias is not None
         return weight, bias
 
+    @torch.no_grad()
+    def set_kernel(self, weight: Tensor, bias: Tensor) -> None:
+        """Make the one convolution have this weight and bias; the branches stay and the plain kernel gives way."""
+        now, _ = self.kernel()
+        assert self.plain.bias is not None
+        self.plain.weight.add_(weight - now)
+        self.plain.bias.copy_(bias)
+
     def forward(self, x: Tensor, padding: int = 1) -> Tensor:
         """Convolve ``[N, inputs, h, w]``, padded with ``padding`` zeros on each side."""
         weight, bias = self.kernel()

@@ -11,7 +11,7 @@ import torch
 from .. import networks
 from ..errors import InputError
 from ..model import Metadata
-from ..networks import Rt
+from ..networks import Network
 from . import describe
 from .recipe import Recipe
 
@@ -25,7 +25,7 @@ class Trained:
 
     Attributes
     ----------
-    network : Rt
+    network : Network
         With the averaged weights, not fused.
     recipe : Recipe
     lines : list of Line
@@ -42,7 +42,7 @@ class Trained:
         What it ran on, and in which precision.
     """
 
-    network: Rt
+    network: Network
     recipe: Recipe
     lines: list[Line]
     data: list[dict[str, Any]]

@@ -15,7 +15,7 @@ import torch
 from ..evaluate import score
 from ..evaluate.scans import Scan
 from ..model import DataSource, Input, Metadata, Output, Scores, Training
-from ..networks import Rt
+from ..networks import Network
 from .recipe import Recipe
 
 if TYPE_CHECKING:
@@ -67,7 +67,9 @@ def degradation(recipe: Recipe) -> str:
     return said
 
 
-def metadata(network: Rt, recipe: Recipe, data: Sequence[dict[str, Any]], lines: Sequence[Line], code: str) -> Metadata:
+def metadata(
+    network: Network, recipe: Recipe, data: Sequence[dict[str, Any]], lines: Sequence[Line], code: str
+) -> Metadata:
     """Return what the model file says of itself; its scores are those on the validation split.
 
     Parameters

@@ -17,9 +17,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from .. import networks
+from .. import model, networks
 from ..errors import InputError, UsageError
-from ..networks import Rt
+from ..networks import Network
+from ..networks.weights import weights_of
 from . import describe
 from .checkpoint import Trained
 from .examples import Batch, Pool, Truths
@@ -88,11 +89,13 @@ class _State:
         training = recipe.training
         fabric.seed_everything(training.seed, verbose=False)
         plain = networks.build(scale=recipe.model.scale, **recipe.network.model_dump())
+        if training.start:
+            _start(plain, training.start)
         for weight in plain.parameters():
             if weight.dim() == 4:
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
         self.network = plain
-        self.halo = plain.radius if training.halo else 0
+        self.halo = plain.radius if training.context is None else min(training.context, plain.radius)
         adam = torch.optim.Adam(plain.parameters(), lr=training.rate)
         self.average = AveragedModel(plain, multi_avg_fn=averaging(training.ema)) if training.ema else None
         self.wrapped, self.adam = fabric.setup(plain, adam)
@@ -140,10 +143,10 @@ class _State:
         torch.save(said, beside)
         beside.replace(path)
 
-    def final(self) -> Rt:
+    def final(self) -> Network:
         """Return the network with the weights that are validated and exported."""
         found = self.network if self.average is None else self.average.module
-        assert isinstance(found, Rt)
+        assert isinstance(found, Network)
         return found
 
     def advance(self) -> Tensor:
@@ -152,7 +155,7 @@ class _State:
         batch = self._tensors(self.pool.batch(self.step, self.share))
         for group in self.adam.param_groups:
             group["lr"] = learning_rate(self.step, training)
-        residual = self.wrapped(batch[0], padding=0 if training.halo else 1)
+        residual = self._residual(batch[0])
         loss = loss_of(residual, batch, self.recipe)
         self.adam.zero_grad()
         self.fabric.backward(loss)
@@ -163,11 +166,27 @@ class _State:
         self.step += 1
         return loss.detach()
 
+    def _residual(self, picture: Tensor) -> Tensor:
+        """Return the residual of the patches without their rim."""
+        if self.recipe.training.context is None:
+            whole: Tensor = self.wrapped(picture, padding=0)
+            return whole
+        padded, rim = self.wrapped(picture, padding=1), self.halo
+        inner: Tensor = padded[:, :, rim : padded.shape[2] - rim, rim : padded.shape[3] - rim]
+        return inner
+
     def _tensors(self, batch: Batch) -> list[Tensor]:
         picture = torch.from_numpy(batch.picture).contiguous(memory_format=torch.channels_last)
         rest = (torch.from_numpy(x) for x in (batch.residual, batch.drift, batch.jitter))
         moved: list[Tensor] = self.fabric.to_device([picture, *rest])
         return moved
+
+
+def _start(network: Network, source: str) -> None:
+    """Give a fresh network the weights of a model, where they fit."""
+    found = model.load(source)
+    if len(network.start_from(weights_of(found))) == len(networks.convolutions(network)):
+        raise UsageError(f"{source} has no weights that fit; it is a network `{found.meta.network}`")
 
 
 class _Log:
@@ -266,9 +285,9 @@ def train(
     )
 
 
-def _on_cpu(network: Rt) -> Rt:
+def _on_cpu(network: Network) -> Network:
     """Return a copy on the CPU, in the plain memory layout."""
-    plain: Rt = copy.deepcopy(network).cpu().eval()
+    plain: Network = copy.deepcopy(network).cpu().eval()
     for weight in plain.parameters():
         weight.data = weight.data.contiguous()
     return plain

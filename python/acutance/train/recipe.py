@@ -26,12 +26,21 @@ Span = tuple[float, float]
 Part = Annotated[float, pydantic.Field(ge=0, le=1)]
 
 
-class Network(_Strict):
-    """Arguments of :func:`acutance.networks.build`."""
+class RtNetwork(_Strict):
+    """Arguments of :class:`acutance.networks.Rt`."""
 
-    kind: str = "rt"
+    kind: Literal["rt"] = "rt"
     width: int = pydantic.Field(default=32, gt=0)
     depth: int = pydantic.Field(default=5, ge=0)
+    expand: int = pydantic.Field(default=0, ge=0)
+
+
+class BalNetwork(_Strict):
+    """Arguments of :class:`acutance.networks.Bal`."""
+
+    kind: Literal["bal"]
+    width: int = pydantic.Field(default=48, gt=0)
+    blocks: int = pydantic.Field(default=6, ge=2)
     expand: int = pydantic.Field(default=0, ge=0)
 
 
@@ -114,8 +123,11 @@ class Training(_Strict):
         Decay of the averaged weights after some thousand steps, which are what is validated and exported; 0 for none.
     loss : str
         ``"l1"``, ``"l2"`` or ``"charbonnier"``.
-    halo : bool
-        Whether a patch comes with its halo, so that no trained pixel has seen zero padding.
+    context : int, optional
+        Rim of input pixels around a patch that the network sees, padded with zeros beyond; what it gives there is not
+        scored. None: as wide as the receptive field, so that no trained pixel has seen zero padding.
+    start : str
+        A shipped model's name, or a path, whose weights are taken wherever name and shape agree; "" for fresh ones.
     project : bool
         Whether the loss sees what the guard makes of the result, where the model has one.
     precision : str
@@ -134,7 +146,8 @@ class Training(_Strict):
     clip: float = pydantic.Field(default=0.5, gt=0)
     ema: float = pydantic.Field(default=0.999, ge=0, lt=1)
     loss: Literal["l1", "l2", "charbonnier"] = "l1"
-    halo: bool = True
+    context: int | None = pydantic.Field(default=None, ge=0)
+    start: str = ""
     project: bool = True
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     seed: int = 0
@@ -153,7 +166,7 @@ class Recipe(_Strict):
     """The whole file."""
 
     name: str
-    network: Network = Network()
+    network: Annotated[RtNetwork | BalNetwork, pydantic.Field(discriminator="kind")]
     model: Target
     data: Data
     degradation: Degradation = Degradation()

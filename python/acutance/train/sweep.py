@@ -21,7 +21,7 @@ Changes = Mapping[str, dict[str, Any]]
 
 VARIANTS: Mapping[str, Changes] = {
     "as the recipe": {},
-    "no halo (zero padding in the loss)": {"training": {"halo": False}},
+    "no halo (zero padding in the loss)": {"training": {"context": 0}},
     "guard not in the loss": {"training": {"project": False}},
     "plain convolutions": {"network": {"expand": 0}},
     "no EMA": {"training": {"ema": 0.0}},

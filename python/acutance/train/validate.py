@@ -15,7 +15,7 @@ from .. import ops, tiling
 from ..evaluate import rivals, scans, score
 from ..geometry import Array
 from ..model import Fixed, Percentile
-from ..networks import Rt
+from ..networks import Network
 from .recipe import Recipe
 
 F32 = NDArray[np.float32]
@@ -88,7 +88,7 @@ def degraded(
     return out
 
 
-def enlarge(network: Rt | None, case: Case, recipe: Recipe) -> Array:
+def enlarge(network: Network | None, case: Case, recipe: Recipe) -> Array:
     """Return the enlarged picture of a case in its stored dtype; the base with no network."""
     low, high = case.span
     gain, halo = 1 / (high - low), 0 if network is None else network.radius
@@ -139,7 +139,7 @@ class Validator:
         truth, got, mask = (score.inner(x, scale) for x in (case.truth, result, case.mask))
         return score.psnr(truth, got, peak), score.psnr(truth, got, peak, mask)
 
-    def run(self, network: Rt) -> list[Line]:
+    def run(self, network: Network) -> list[Line]:
         """Return one line for each modality and row, over the mean of each subject's slices."""
         found: dict[tuple[str, str], dict[str, list[tuple[float, ...]]]] = defaultdict(lambda: defaultdict(list))
         was_training = network.training

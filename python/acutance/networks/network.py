@@ -1,0 +1,116 @@
+"""What all networks share."""
+
+from __future__ import annotations
+
+import abc
+import copy
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from .reparam import ReparamConv
+
+
+class Network(nn.Module, abc.ABC):
+    """A network that gives a residual before pixel shuffle.
+
+    Attributes
+    ----------
+    scale : int
+        2, 3 or 4.
+    """
+
+    scale: int
+
+    @property
+    @abc.abstractmethod
+    def radius(self) -> int:
+        """Radius of the receptive field in input pixels, from the kernels of the layers."""
+
+    @abc.abstractmethod
+    def forward(self, x: Tensor, padding: int = 1) -> Tensor:
+        """Return the residual of ``[N, C, h, w]``.
+
+        Parameters
+        ----------
+        padding : int
+            1: zeros around every layer's input, ``[N, s*s, h, w]`` out. 0: only what no padding has touched,
+            ``[N, s*s, h - 2 * radius, w - 2 * radius]``.
+        """
+
+    def fused(self) -> Network:
+        """Return a copy of plain convolutions with the same result, for export."""
+        plain = copy.deepcopy(self)
+        for name, layer in list(plain.named_modules()):
+            if isinstance(layer, ReparamConv):
+                parent, _, child = name.rpartition(".")
+                setattr(plain.get_submodule(parent), child, layer.fused())
+        return plain
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> list[str]:
+        """Take the weights of a fused network wherever name and shape agree.
+
+        Parameters
+        ----------
+        weights : mapping of str to Tensor
+            The state of what :meth:`fused` gives, of this network or of a relative.
+
+        Returns
+        -------
+        list of str
+            Names of the convolutions that were not found and stay as they were.
+        """
+        missing = []
+        for name, layer in convolutions(self):
+            weight, bias = weights.get(f"{name}.weight"), weights.get(f"{name}.bias")
+            plain = layer.plain if isinstance(layer, ReparamConv) else layer
+            if weight is None or bias is None or weight.shape != plain.weight.shape:
+                missing.append(name)
+            elif isinstance(layer, ReparamConv):
+                layer.set_kernel(weight, bias)
+            else:
+                assert layer.bias is not None
+                with torch.no_grad():
+                    layer.weight.copy_(weight)
+                    layer.bias.copy_(bias)
+        return missing
+
+
+def convolutions(network: nn.Module) -> list[tuple[str, nn.Conv2d | ReparamConv]]:
+    """Return the convolutions by name; a re-parameterised one counts as one."""
+    found: list[tuple[str, nn.Conv2d | ReparamConv]] = []
+
+    def walk(module: nn.Module, prefix: str) -> None:
+        for name, child in module.named_children():
+            if isinstance(child, nn.Conv2d | ReparamConv):
+                found.append((prefix + name, child))
+            else:
+                walk(child, f"{prefix}{name}.")
+
+    walk(network, "")
+    return found
+
+
+def convolve(layer: nn.Module, x: Tensor, padding: int) -> Tensor:
+    """Apply a convolution, plain or re-parameterised, with ``padding`` zeros for a 3x3 kernel and none for a 1x1."""
+    if isinstance(layer, ReparamConv):
+        return layer(x, padding)
+    assert isinstance(layer, nn.Conv2d)
+    return nn.functional.conv2d(x, layer.weight, layer.bias, padding=padding * (layer.kernel_size[0] // 2))
+
+
+def centre(x: Tensor, like: Tensor) -> Tensor:
+    """Return the middle of ``[N, C, h, w]`` that has the height and width of another."""
+    top, left = ((a - b) // 2 for a, b in zip(x.shape[2:], like.shape[2:], strict=True))
+    return x[:, :, top : top + like.shape[2], left : left + like.shape[3]] if top or left else x
+
+
+def start(conv: nn.Conv2d | ReparamConv, gain: float = 1.0) -> None:
+    """Give a convolution a Kaiming start times ``gain`` and no bias; half of it where a skip adds the input."""
+    plain = conv.plain if isinstance(conv, ReparamConv) else conv
+    assert plain.bias is not None
+    nn.init.kaiming_normal_(plain.weight, nonlinearity="relu")
+    nn.init.zeros_(plain.bias)
+    with torch.no_grad():
+        plain.weight.mul_(gain * (0.5 if isinstance(conv, ReparamConv) and conv.skip else 1.0))
