@@ -31,6 +31,7 @@ class _Simulated(nn.Module):
 
     def __init__(self, network: Rt, steps: Sequence[float | None], levels: int) -> None:
         super().__init__()
+        assert isinstance(network, Rt)
         self.network = network
         self.levels = levels
         self.quantised = [step is not None for step in steps]

@@ -15,6 +15,7 @@ guard = "box"
 mapping = { kind = "fixed", unit = "HU", low = -1024.0, high = 3071.0 }
 
 [network]
+kind = "rt"
 width = 8
 depth = 1
 expand = 1

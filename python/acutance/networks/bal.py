@@ -52,7 +52,7 @@ class Bal(Network):
     scale : int
         2, 3 or 4.
     width, blocks : int
-        Channels and number of the blocks; at least two.
+        Channels and number of the blocks; at least three.
     expand : int
         Width of the re-parameterised chains within blocks, in multiples of ``width``; 0 trains plain convolutions.
     """

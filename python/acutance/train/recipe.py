@@ -40,7 +40,7 @@ class BalNetwork(_Strict):
 
     kind: Literal["bal"]
     width: int = pydantic.Field(default=48, gt=0)
-    blocks: int = pydantic.Field(default=6, ge=2)
+    blocks: int = pydantic.Field(default=6, ge=3)
     expand: int = pydantic.Field(default=0, ge=0)
 
 
