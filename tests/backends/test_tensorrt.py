@@ -17,6 +17,7 @@ from acutance import backends, model, ops
 from acutance.backends.settings import GpuSettings
 from acutance.backends.tensorrt.program import batches_for
 from acutance.enhancer import Enhancer
+from acutance.enhancer.picture import task_of
 from acutance.geometry import Frame, share_range
 
 TILE = 24
@@ -156,7 +157,7 @@ def test_after_warm_up_a_frame_takes_no_memory_and_waits_once(make_model, machin
     frame = Frame(picture((96, 96)), modality="CT")
     with Enhancer(make_model(), "tensorrt", gpu=FP32) as enhancer:
         task = warm(enhancer, frame)
-        backend = next(iter(enhancer._backends.values()))
+        backend = next(iter(enhancer._routes.opened.values()))
         size = backend.enhance(task)[0].nbytes
         taken, waits = machine.cuda.allocations, machine.cuda.waits
         tracemalloc.start()
@@ -177,17 +178,17 @@ def warm(enhancer: Enhancer, frame: Frame) -> backends.Task:
     for _ in range(2):
         enhancer.result()
     _, derivation, _ = enhancer._decide(frame)
-    backend = next(iter(enhancer._backends.values()))
+    backend = next(iter(enhancer._routes.opened.values()))
     gain, bias = model.affine(frame, derivation.low, derivation.high)
     plan = enhancer._plan(frame, enhancer._model, backend, derivation)
-    return dataclasses.replace(enhancer._task(frame, derivation), plan=plan, gain=gain, bias=bias)
+    return dataclasses.replace(task_of(frame, derivation, 0), plan=plan, gain=gain, bias=bias)
 
 
 def test_a_frame_is_launched_while_the_one_before_is_not_waited_for(make_model, machine):
     frame = Frame(picture(), modality="CT")
     with Enhancer(make_model(), "tensorrt", gpu=FP32) as enhancer:
         task = warm(enhancer, frame)
-        backend = next(iter(enhancer._backends.values()))
+        backend = next(iter(enhancer._routes.opened.values()))
         tasks = [dataclasses.replace(task, pixels=picture(seed=s)) for s in range(3)]
         wanted = [backend.enhance(t)[0] for t in tasks]
         waits, runs = machine.cuda.waits, machine.trt.runs

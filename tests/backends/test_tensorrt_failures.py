@@ -193,13 +193,13 @@ def test_a_model_without_the_precision_is_run_in_its_own(make_model, machine, mo
 def test_memory_that_runs_out_takes_the_largest_batches_away(path, wanted, machine, caplog):
     with Enhancer(path, "tensorrt", gpu=FP32) as free:
         free.run(FRAME)
-        (backend,) = free._backends.values()
+        (backend,) = free._routes.opened.values()
         held = backend.memory.held
     limited = FP32.model_copy(update={"memory_limit": held - 1})
     with Enhancer(path, "tensorrt", gpu=limited) as enhancer:
         for _ in range(3):
             check(enhancer.run(FRAME), wanted, "tensorrt")
-        (backend,) = enhancer._backends.values()
+        (backend,) = enhancer._routes.opened.values()
         assert backend.ladder == [1, 2, 4, 8]
         assert backend.memory.held < held
         assert enhancer.counters == {"out of memory": 2}
@@ -228,7 +228,7 @@ def test_a_second_slot_goes_before_batches_do(path, wanted, machine):
             enhancer.submit(FRAME)
         for _ in range(2):
             check(enhancer.result(), wanted, "tensorrt")
-        (backend,) = enhancer._backends.values()
+        (backend,) = enhancer._routes.opened.values()
         assert backend.ladder == [1, 2, 4, 8, 16]
         assert enhancer.counters == {"out of memory": 1}
     assert machine.cuda.used == 0

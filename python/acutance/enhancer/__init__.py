@@ -16,65 +16,22 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-import numpy as np
+from .. import backends, tiling
+from .. import model as models
+from ..backends.settings import GpuSettings
+from ..errors import UsageError
+from ..geometry import SCALES, Array, Derivation, Frame, refined_spacing
+from .picture import as_frame, task_of, whole
+from .result import Result
+from .routes import Route, Routes
 
-from . import backends, ops, tiling
-from . import model as models
-from .backends.int8 import quicker
-from .backends.settings import GpuSettings
-from .errors import BackendError, InputError, ModelError, UsageError
-from .geometry import SCALES, Array, Derivation, Frame, refined_spacing
+__all__ = ["FEATHER_TILE", "IN_FLIGHT", "Enhancer", "Result"]
 
 IN_FLIGHT = 2
 """Pictures that :meth:`Enhancer.submit` takes before it waits."""
 
 FEATHER_TILE = 256
 """Side of feathered tiles when none is asked for: where they lie changes the picture, so no backend may choose it."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Result:
-    """An enhanced picture and how it was made.
-
-    Attributes
-    ----------
-    frame : Frame
-        The enlarged picture, with its new spacing and its ``derivation``.
-    milliseconds : float
-        From the call to the pixels, reading and writing of files not included.
-    warnings : tuple of str
-        What the user should know: a picture outside what the model was trained for, a range from this picture alone,
-        another backend than the one that was asked for.
-    """
-
-    frame: Frame
-    milliseconds: float
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def pixels(self) -> Array:
-        """``[rows * s, cols * s]`` or ``[rows * s, cols * s, 3]`` in the dtype of the input: stored values."""
-        return self.frame.pixels
-
-    @property
-    def _derivation(self) -> Derivation:
-        assert self.frame.derivation is not None
-        return self.frame.derivation
-
-    @property
-    def model(self) -> str:
-        """Name of the model, ``"base"`` without a network."""
-        return self._derivation.model
-
-    @property
-    def backend(self) -> str:
-        """What ran the model, ``"base"`` without a network."""
-        return self._derivation.backend
-
-    @property
-    def fell_back(self) -> str | None:
-        """Why the picture is the base though a network was asked for; None if it is what was asked for."""
-        return self._derivation.fell_back
 
 
 class Enhancer:
@@ -163,13 +120,7 @@ class Enhancer:
         if tile is not None:
             self.gpu = self.gpu.model_copy(update={"engine": self.gpu.engine.model_copy(update={"tile": tile})})
         self.int8 = int8
-        self._backend_name = backend
-        self._candidates: dict[str, list[_Route]] = {}
-        self._backends: dict[tuple[str, str], backends.Backend] = {}
-        self._unusable: set[tuple[str, str]] = set()
-        self._notes = backends.Notes()
-        self._last: backends.Backend | None = None
-        self._lock = threading.Lock()
+        self._routes = Routes(backend, threads, self.gpu, int8 and self._auto)
         self._stream: concurrent.futures.ThreadPoolExecutor | None = None
         self._pending: collections.deque[concurrent.futures.Future[Callable[[], Result]]] = collections.deque()
         self._slots = threading.BoundedSemaphore(IN_FLIGHT)
@@ -226,27 +177,27 @@ class Enhancer:
     @property
     def counters(self) -> collections.Counter[str]:
         """How often something did not go as planned, by what it was; see ``docs/gpu.md``."""
-        return sum((b.notes.counters for b in self._backends.values()), self._notes.counters.copy())
+        return self._routes.counters
 
     def stage_times(self) -> dict[str, float] | None:
         """Return milliseconds of each stage of a network's last picture, as its backend measured them.
 
         None before the first one, and where a backend measures nothing; see :data:`acutance.backends.STAGES`.
         """
-        return None if self._last is None else self._last.stage_times()
+        last = self._routes.last
+        return None if last is None else last.stage_times()
 
     @property
     def engine_key(self) -> str:
         """Key in the engine store of what ran the last network; empty where it was no engine."""
-        return "" if self._last is None else self._last.engine_key
+        last = self._routes.last
+        return "" if last is None else last.engine_key
 
     def close(self) -> None:
         """End the stream and give back what the backends hold."""
         if self._stream is not None:
             self._stream.shutdown(cancel_futures=True)
-        for backend in self._backends.values():
-            backend.close()
-        self._backends.clear()
+        self._routes.close()
 
     def __enter__(self) -> Enhancer:
         return self
@@ -280,7 +231,7 @@ class Enhancer:
             warnings.append("value range from this picture alone")
         tile, overlap = self._feather(model)
         derivation = dataclasses.replace(
-            self._routes(model)[0].named_in(base),
+            self._routes.of(model)[0].named_in(base),
             stitch=self.stitch,
             tile=tile,
             overlap=overlap,
@@ -295,7 +246,7 @@ class Enhancer:
     ) -> Callable[[], Result]:
         """Start on a picture; return what waits for its result."""
         started = time.perf_counter()
-        frame = _as_frame(picture, modality, spacing)
+        frame = as_frame(picture, modality, spacing)
         model, derivation, warnings = self._decide(frame)
         finish = self._enhance(frame, model, derivation)
 
@@ -317,26 +268,34 @@ class Enhancer:
         self, frame: Frame, model: models.Model | None, derivation: Derivation
     ) -> Callable[[], tuple[Array, Derivation, tuple[str, ...]]]:
         """Start on a picture; return what waits for its pixels, how they were made, and what to warn of."""
-        task = self._task(frame, derivation)
+        task = task_of(frame, derivation, self.threads)
         if model is None:
             pixels = task.assemble(None, self.threads)[0]
             return lambda: (pixels, derivation, ())
         gain, bias = models.affine(frame, derivation.low, derivation.high)
         networked = dataclasses.replace(task, gain=gain, bias=bias)
-        first, *others = self._routes(model)
-        under_way = self._attempt(first, frame, networked, derivation)
+        first, *others = self._routes.of(model)
+
+        def attempt(route: Route) -> Callable[[], tuple[Array | None, str]]:
+            def make(backend: backends.Backend) -> backends.Task:
+                plan = self._plan(frame, route.model, backend, derivation)
+                return dataclasses.replace(networked, plan=plan)
+
+            return self._routes.attempt(route, make)
+
+        under_way = attempt(first)
 
         def finish() -> tuple[Array, Derivation, tuple[str, ...]]:
             reasons: list[str] = []
             for route in (first, *others):
-                wait = under_way if route is first else self._attempt(route, frame, networked, derivation)
+                wait = under_way if route is first else attempt(route)
                 pixels, reason = wait()
                 if pixels is not None:
                     warnings = tuple(f"{r}; it was run by {route.backend}" for r in reasons)
                     return pixels, route.named_in(derivation), warnings
                 reasons.append(reason)
             why = "; ".join(dict.fromkeys(reasons))
-            self._notes.add("base", f"{why}; the picture is its base")
+            self._routes.notes.add("base", f"{why}; the picture is its base")
             fallen = dataclasses.replace(
                 derivation,
                 model="base",
@@ -349,85 +308,6 @@ class Enhancer:
             return task.assemble(None, self.threads)[0], fallen, ()
 
         return finish
-
-    def _attempt(
-        self, route: _Route, frame: Frame, task: backends.Task, derivation: Derivation
-    ) -> Callable[[], tuple[Array | None, str]]:
-        """Start on a picture by one route; return what waits for its pixels, or for why there are none."""
-        try:
-            backend = self._open(route)
-        except BackendError as e:
-            reason = str(e)
-            return lambda: (None, reason)
-
-        def failed(e: BackendError) -> tuple[None, str]:
-            self._notes.add("failed", f"{route.backend} failed: {e}")
-            return None, str(e)
-
-        plan = self._plan(frame, route.model, backend, derivation)
-        try:
-            wait = backend.begin(dataclasses.replace(task, plan=plan))
-        except BackendError as e:
-            found = failed(e)
-            return lambda: found
-
-        def finish() -> tuple[Array | None, str]:
-            try:
-                pixels, nonfinite = wait()
-            except BackendError as e:
-                return failed(e)
-            self._last = backend
-            if not nonfinite:
-                return pixels, ""
-            reason = f"{route.model.meta.name} gave values that are not finite"
-            self._notes.add("not finite", f"{reason} on {route.backend} in {route.model.meta.precision}")
-            return None, reason
-
-        return finish
-
-    def _routes(self, model: models.Model) -> list[_Route]:
-        """Return by what a network is run: what was asked for, then what takes its place when it fails."""
-        if model.sha256 not in self._candidates:
-            routes: list[_Route] = []
-            for name in backends.order(self._backend_name, self.gpu):
-                try:
-                    file = backends.file_for(name, model, self.gpu)
-                except ModelError as e:
-                    self._notes.add("precision", f"{e}; {name} runs it in {model.meta.precision}")
-                    file = model
-                if name == "onnxruntime" and self.int8 and self._auto and not routes:
-                    routes.append(_Route(name, quicker(file, self.threads)))
-                routes.append(_Route(name, file))
-            self._candidates[model.sha256] = list({route.key: route for route in routes}.values())
-        routes = self._candidates[model.sha256]
-        return [r for r in routes if r.key not in self._unusable] or routes[-1:]
-
-    def _task(self, frame: Frame, derivation: Derivation) -> backends.Task:
-        missing = frame.missing()
-        # The core takes rows of neighbouring samples in the machine's own byte order.
-        pixels = np.ascontiguousarray(frame.pixels, frame.pixels.dtype.newbyteorder("="))
-        padding = 0.0
-        if missing is not None:
-            pixels = ops.fill(pixels, missing, threads=self.threads)
-            if missing.all() and pixels.dtype.kind == "f":
-                pixels = np.zeros_like(pixels)
-            padding = _padding_value(frame, pixels)
-        low, high = frame.limits
-        return backends.Task(
-            pixels=pixels,
-            plan=self._whole(frame),
-            gain=0.0,
-            bias=0.0,
-            base=derivation.base,
-            guard=derivation.guard == "box",
-            low=low,
-            high=high,
-            mask=missing,
-            padding=padding,
-        )
-
-    def _whole(self, frame: Frame) -> tiling.Plan:
-        return tiling.plan(frame.rows, frame.cols, (frame.rows, frame.cols), 0, self.scale)
 
     def _feather(self, model: models.Model) -> tuple[int, int]:
         """Return tile and overlap of feathered stitching: half the extra pixels of exact stitching."""
@@ -445,79 +325,15 @@ class Enhancer:
         if radius is None:
             if self.tile is not None or self.stitch == "feather":
                 raise UsageError(f"{model.meta.name} sees the whole picture at once and cannot be tiled")
-            return self._whole(frame)
+            return whole(frame, self.scale)
         if derivation.overlap:
             halo = -(-radius // 4)
             return tiling.plan(frame.rows, frame.cols, derivation.tile, halo, self.scale, derivation.overlap)
         tile = self.tile or backend.tile_for(frame.rows, frame.cols, radius)
         return tiling.plan(frame.rows, frame.cols, tile, radius, self.scale)
 
-    def _open(self, route: _Route) -> backends.Backend:
-        with self._lock:
-            if route.key not in self._backends:
-                try:
-                    self._backends[route.key] = backends.open_backend(
-                        route.backend, route.model, self.threads, self.gpu
-                    )
-                except BackendError as e:
-                    self._unusable.add(route.key)
-                    self._notes.add("unavailable", f"{route.backend} cannot start: {e}")
-                    raise
-            return self._backends[route.key]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Route:
-    """A backend and the file of the model that it runs."""
-
-    backend: str
-    model: models.Model
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.backend, self.model.sha256
-
-    def named_in(self, derivation: Derivation) -> Derivation:
-        """Return a derivation that says that this made the picture."""
-        meta = self.model.meta
-        return dataclasses.replace(
-            derivation,
-            model=meta.name,
-            version=meta.version,
-            sha256=self.model.sha256,
-            precision=meta.precision,
-            backend=self.backend,
-        )
-
 
 @functools.cache
 def _software() -> str:
     """Return the package's version; to look it up takes longer than to plan a picture."""
     return importlib.metadata.version("acutance")
-
-
-def _as_frame(picture: Frame | Array, modality: str | None, spacing: tuple[float, float] | None) -> Frame:
-    if not isinstance(picture, Frame):
-        picture = Frame(np.asarray(picture))
-    changes: dict[str, object] = {}
-    if modality is not None:
-        changes["modality"] = modality
-    if spacing is not None:
-        changes["spacing"] = (float(spacing[0]), float(spacing[1]))
-    frame = dataclasses.replace(picture, **changes) if changes else picture  # type: ignore[arg-type]
-    low, high = frame.limits
-    if frame.bits_stored is not None and frame.pixels.dtype.kind != "f":
-        smallest, largest = int(frame.pixels.min()), int(frame.pixels.max())
-        if smallest < low or largest > high:
-            path = frame.source.path if frame.source else None
-            raise InputError(f"values {smallest} to {largest} do not fit {frame.bits_stored} bits stored", path)
-    return frame
-
-
-def _padding_value(frame: Frame, filled: Array) -> float:
-    """Return what stands in the output where a sample is missing: padding, NaN in float pictures, else black."""
-    if frame.padding is not None:
-        return float(frame.padding[0])
-    if frame.pixels.dtype.kind == "f":
-        return float("nan")
-    return float(filled.max() if frame.inverted else filled.min())

@@ -1,0 +1,76 @@
+"""From what the user hands in to what a backend is given."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from .. import backends, ops, tiling
+from ..errors import InputError
+from ..geometry import Array, Derivation, Frame
+
+
+def as_frame(picture: Frame | Array, modality: str | None, spacing: tuple[float, float] | None) -> Frame:
+    """Return a Frame with the modality and spacing that were given.
+
+    Raises
+    ------
+    InputError
+        It has a wrong dtype or shape, or values that its BitsStored do not hold.
+    """
+    if not isinstance(picture, Frame):
+        picture = Frame(np.asarray(picture))
+    changes: dict[str, object] = {}
+    if modality is not None:
+        changes["modality"] = modality
+    if spacing is not None:
+        changes["spacing"] = (float(spacing[0]), float(spacing[1]))
+    frame = dataclasses.replace(picture, **changes) if changes else picture  # type: ignore[arg-type]
+    low, high = frame.limits
+    if frame.bits_stored is not None and frame.pixels.dtype.kind != "f":
+        smallest, largest = int(frame.pixels.min()), int(frame.pixels.max())
+        if smallest < low or largest > high:
+            path = frame.source.path if frame.source else None
+            raise InputError(f"values {smallest} to {largest} do not fit {frame.bits_stored} bits stored", path)
+    return frame
+
+
+def whole(frame: Frame, scale: int) -> tiling.Plan:
+    """Return the plan of a picture that is one tile."""
+    return tiling.plan(frame.rows, frame.cols, (frame.rows, frame.cols), 0, scale)
+
+
+def task_of(frame: Frame, derivation: Derivation, threads: int) -> backends.Task:
+    """Return the task that makes the base of a picture, as one tile."""
+    missing = frame.missing()
+    # The core takes rows of neighbouring samples in the machine's own byte order.
+    pixels = np.ascontiguousarray(frame.pixels, frame.pixels.dtype.newbyteorder("="))
+    padding = 0.0
+    if missing is not None:
+        pixels = ops.fill(pixels, missing, threads=threads)
+        if missing.all() and pixels.dtype.kind == "f":
+            pixels = np.zeros_like(pixels)
+        padding = _padding_value(frame, pixels)
+    low, high = frame.limits
+    return backends.Task(
+        pixels=pixels,
+        plan=whole(frame, derivation.scale),
+        gain=0.0,
+        bias=0.0,
+        base=derivation.base,
+        guard=derivation.guard == "box",
+        low=low,
+        high=high,
+        mask=missing,
+        padding=padding,
+    )
+
+
+def _padding_value(frame: Frame, filled: Array) -> float:
+    """Return what stands in the output where a sample is missing: padding, NaN in float pictures, else black."""
+    if frame.padding is not None:
+        return float(frame.padding[0])
+    if frame.pixels.dtype.kind == "f":
+        return float("nan")
+    return float(filled.max() if frame.inverted else filled.min())
