@@ -79,9 +79,9 @@ def _source(source: str, data: Path | None, folder: Path) -> tuple[Network, Mode
         return network_of(found), found
     trained = checkpoints.restore(source)
     if data is not None:
-        from ..train import validate  # needs the extra `evaluate`
+        from ..train import tasks  # needs the extra `evaluate`
 
-        trained.lines = validate.Validator(validate.cases(data, trained.recipe), trained.recipe).run(trained.network)
+        trained.lines = tasks.of(trained.recipe).validator(data).run(trained.network)
     path = folder / "fp32.onnx"
     write(trained.network, trained.metadata(), path)
     return trained.network, models.load(path)

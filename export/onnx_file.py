@@ -26,7 +26,7 @@ def write(network: Network, meta: Metadata, path: str | os.PathLike[str]) -> Non
     network : Network
         On the CPU.
     meta : Metadata
-        Must fit the network; its halo is the network's radius.
+        Must fit the network: its inputs and outputs, its scale, and its radius as the halo.
     path : path
         Written beside and renamed.
 
@@ -40,6 +40,9 @@ def write(network: Network, meta: Metadata, path: str | os.PathLike[str]) -> Non
     if meta.halo != network.radius or meta.scale != network.scale:
         wanted = f"{network.radius} and {network.scale}"
         raise ModelError(f"metadata say halo {meta.halo} and scale {meta.scale}; the network has {wanted}")
+    if (meta.inputs, meta.outputs) != (network.inputs, network.outputs):
+        said, has = ([x.role for x in (*y.inputs, *y.outputs)] for y in (meta, network))
+        raise ModelError(f"metadata say inputs and outputs {said}; the network has {has}, or other channels")
     save(_graph(network.fused().eval(), meta), meta, path)
 
 
@@ -61,20 +64,19 @@ def annotate(path: str | os.PathLike[str], meta: Metadata) -> None:
 
 
 def _graph(network: Network, meta: Metadata) -> onnx.ModelProto:
-    """Trace the network with dynamic batch, height and width."""
-    lr = next(i for i in meta.inputs if i.role == "lr")
-    side = 2 * network.radius + 9
-    example = torch.zeros(2, lr.channels * lr.unshuffle**2, side, side + 4)
+    """Trace the network with dynamic batch, height and width, the same for all inputs."""
+    side = 2 * (network.radius or 0) + 9
+    examples = tuple(torch.zeros(2, i.channels * i.unshuffle**2, side, side + 4) for i in meta.inputs)
     dynamic = {0: torch.export.Dim("n"), 2: torch.export.Dim("h"), 3: torch.export.Dim("w")}
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             network,
-            (example,),
+            examples,
             dynamo=True,
-            input_names=[lr.name],
-            output_names=[meta.outputs[0].name],
-            dynamic_shapes=(dynamic,),
+            input_names=[i.name for i in meta.inputs],
+            output_names=[o.name for o in meta.outputs],
+            dynamic_shapes=(dynamic,) * len(examples),
             opset_version=OPSET,
             external_data=False,
             verbose=False,

@@ -12,7 +12,7 @@ import torch
 
 from .. import model
 from ..errors import ModelError
-from ..networks import Network
+from ..networks import Network, several
 
 TOLERANCE = {"fp32": 1e-5, "fp16": 4e-3, "int8-trt": 1.0, "int8-cpu": 1.0}
 """Largest difference in mapped units; 1e-5 is 0.04 HU for CT. In 8 bits noise, which no scan looks like, tells only
@@ -44,18 +44,18 @@ def difference(
         The file is no model.
     """
     found = model.load(path)
-    lr = next(i for i in found.meta.inputs if i.role == "lr")
     options = ort.SessionOptions()
     options.log_severity_level = 3
     session = ort.InferenceSession(found.data, options, providers=["CPUExecutionProvider"])
-    half = session.get_inputs()[0].type == "tensor(float16)"
+    given = np.float16 if session.get_inputs()[0].type == "tensor(float16)" else np.float32
+    names, outputs = [i.name for i in found.meta.inputs], [o.name for o in found.meta.outputs]
     rng, parts = np.random.default_rng(0), []
     for n, h, w in shapes:
-        x = rng.random((n, lr.channels * lr.unshuffle**2, h, w), dtype=np.float32)
+        xs = [rng.random((n, i.channels * i.unshuffle**2, h, w), dtype=np.float32) for i in found.meta.inputs]
         with torch.inference_mode():
-            wanted = network.eval()(torch.from_numpy(x)).numpy()
-        (got,) = session.run([found.meta.outputs[0].name], {lr.name: x.astype(np.float16) if half else x})
-        parts.append((got.astype(np.float64) - wanted).ravel())
+            wanted = several(network.eval()(*(torch.from_numpy(x) for x in xs)))
+        got = session.run(outputs, {name: x.astype(given) for name, x in zip(names, xs, strict=True)})
+        parts += [(a.astype(np.float64) - b.numpy()).ravel() for a, b in zip(got, wanted, strict=True)]
     all_ = np.concatenate(parts)
     return Difference(float(np.abs(all_).max()), float(np.sqrt(np.mean(all_**2))))
 

@@ -190,6 +190,9 @@ class Workshop:
         OutputError
             The file cannot be written.
         """
+        meta = self.source.meta
+        if precision.startswith("int8") and (len(meta.inputs) > 1 or meta.halo is None):
+            raise ModelError("has several inputs or no halo; int8 is made of networks of one picture", self.source.path)
         choice = self.choose(precision) if precision == "int8-trt" or precision == "int8-cpu" else None
         trial = Path(self._folder.name) / f"{precision}.onnx"
         self._write(precision, choice, trial)

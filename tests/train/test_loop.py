@@ -21,6 +21,7 @@ from acutance.errors import InputError, UsageError  # noqa: E402
 from acutance.evaluate import rivals, score  # noqa: E402
 from acutance.train import checkpoint, loop, validate  # noqa: E402
 from acutance.train import recipe as recipes  # noqa: E402
+from acutance.train.tasks import picture  # noqa: E402
 
 
 def train(recipe: recipes.Recipe, data: Path, folder: Path, stop_at: int | None = None) -> checkpoint.Trained:
@@ -103,19 +104,20 @@ def test_with_the_guard_the_loss_does_not_see_the_mean_of_a_block(recipe_file: P
     recipe = recipes.load(recipe_file)
     wanted, zero, one = torch.rand(2, 4, 5, 5), torch.zeros(2, 1, 5, 5), torch.ones(2, 1, 1, 1)
     shifted = wanted + torch.rand(2, 1, 5, 5)
-    assert loop.loss_of(shifted, (zero, wanted, zero, one), recipe) < 1e-6
+    batch = {"residual": wanted, "drift": zero, "jitter": one}
+    assert picture.loss_of(shifted, batch, recipe) < 1e-6
     for free in ({"model": {"guard": "none"}}, {"training": {"project": False}}):
-        assert loop.loss_of(shifted, (zero, wanted, zero, one), recipes.load(recipe_file, **free)) > 0.1
-    drift = torch.full_like(zero, 0.25)
-    assert loop.loss_of(wanted, (zero, wanted, drift, one), recipe).item() == pytest.approx(0.25, abs=1e-6)
+        assert picture.loss_of(shifted, batch, recipes.load(recipe_file, **free)) > 0.1
+    batch["drift"] = torch.full_like(zero, 0.25)
+    assert picture.loss_of(wanted, batch, recipe).item() == pytest.approx(0.25, abs=1e-6)
 
 
 @pytest.mark.parametrize(("name", "value"), [("l1", 0.5), ("l2", 0.25), ("charbonnier", 0.5)])
 def test_losses(recipe_file: Path, name: str, value: float) -> None:
     recipe = recipes.load(recipe_file, training={"loss": name}, model={"guard": "none"})
     zero = torch.zeros(1, 4, 3, 3)
-    batch = (zero, zero, zero, torch.full((1, 1, 1, 1), 2.0))
-    assert loop.loss_of(zero + 1, batch, recipe).item() == pytest.approx(value, rel=1e-4)
+    batch = {"residual": zero, "drift": zero, "jitter": torch.full((1, 1, 1, 1), 2.0)}
+    assert picture.loss_of(zero + 1, batch, recipe).item() == pytest.approx(value, rel=1e-4)
 
 
 def test_validation_applies_the_guard(small_data: Path, recipe_file: Path) -> None:

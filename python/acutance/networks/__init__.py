@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from .bal import Bal
-from .network import Network, convolutions
+from .network import Network, convolutions, several
 from .rt import Rt
 
 _KINDS: dict[str, type[Bal] | type[Rt]] = {"bal": Bal, "rt": Rt}
@@ -47,4 +47,4 @@ def from_weights(kind: str, weights: dict[str, Tensor], scale: int) -> Network:
     return network
 
 
-__all__ = ["Bal", "Network", "Rt", "build", "convolutions", "from_weights"]
+__all__ = ["Bal", "Network", "Rt", "build", "convolutions", "from_weights", "several"]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import abc
 import copy
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..model import Input, Output
 from .reparam import ReparamConv
 
 
@@ -19,24 +21,37 @@ class Network(nn.Module, abc.ABC):
     ----------
     scale : int
         2, 3 or 4.
+    frames : int
+        Input frames that one output is made of.
     """
 
     scale: int
+    frames: int = 1
 
     @property
     @abc.abstractmethod
-    def radius(self) -> int:
-        """Radius of the receptive field in input pixels, from the kernels of the layers."""
+    def radius(self) -> int | None:
+        """Radius of the receptive field in input pixels, from the kernels of the layers; None where it has no bound."""
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """What :meth:`forward` takes, in its order."""
+        return (Input(name="lr", role="lr", channels=1),)
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """What :meth:`forward` gives, the residual first; a tuple of tensors where there are several."""
+        return (Output(name="residual", role="residual", channels=self.scale**2),)
 
     @abc.abstractmethod
-    def forward(self, x: Tensor, padding: int = 1) -> Tensor:
-        """Return the residual of ``[N, C, h, w]``.
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the outputs of the inputs, each ``[N, C, h, w]``.
 
         Parameters
         ----------
         padding : int
-            1: zeros around every layer's input, ``[N, s*s, h, w]`` out. 0: only what no padding has touched,
-            ``[N, s*s, h - 2 * radius, w - 2 * radius]``.
+            1: zeros around every layer's input, ``[N, s*s, h, w]`` out. 0, where the radius has a bound: only what no
+            padding has touched, ``[N, s*s, h - 2 * radius, w - 2 * radius]``.
         """
 
     def fused(self) -> Network:
@@ -75,6 +90,11 @@ class Network(nn.Module, abc.ABC):
                     layer.weight.copy_(weight)
                     layer.bias.copy_(bias)
         return missing
+
+
+def several(found: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Return what a network gave as a tuple, also where it is one tensor."""
+    return (found,) if isinstance(found, Tensor) else tuple(found)
 
 
 def convolutions(network: nn.Module) -> list[tuple[str, nn.Conv2d | ReparamConv]]:

@@ -14,7 +14,7 @@ import torch
 
 from ..evaluate import score
 from ..evaluate.scans import Scan
-from ..model import DataSource, Input, Metadata, Output, Scores, Training
+from ..model import DataSource, Metadata, Scores, Training
 from ..networks import Network
 from .recipe import Recipe
 
@@ -86,8 +86,9 @@ def metadata(
         version=target.version,
         scale=target.scale,
         network=kind,
-        inputs=(Input(name="lr", role="lr", channels=1),),
-        outputs=(Output(name="residual", role="residual", channels=target.scale**2),),
+        frames=network.frames,
+        inputs=network.inputs,
+        outputs=network.outputs,
         halo=network.radius,
         modalities=target.modalities,
         base=target.base,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import csv
+import dataclasses
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +16,17 @@ import numpy as np
 import torch
 from lightning.fabric import Fabric
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from .. import model, networks
 from ..errors import InputError, UsageError
 from ..networks import Network
-from ..networks.weights import weights_of
-from . import describe
+from . import describe, tasks
 from .checkpoint import Trained
-from .examples import Batch, Pool, Truths
 from .recipe import Recipe, Training
-from .validate import Line, Validator, cases
+from .tasks import Learner
+from .tasks.task import Batch
+from .validate import Line, Validator
 
 LOG = "log.csv"
 CURVE = "curve.png"
@@ -33,9 +34,6 @@ CHECKPOINT = "last.pt"
 
 SAID = "{task.fields[said]}"
 """Progress column of loss and PSNR."""
-
-CHARBONNIER = 1e-3
-"""Where Charbonnier's loss turns from square to absolute, in mapped units."""
 
 
 def learning_rate(step: int, training: Training) -> float:
@@ -63,64 +61,46 @@ def averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Ten
     return update
 
 
-def loss_of(residual: Tensor, batch: Sequence[Tensor], recipe: Recipe) -> Tensor:
-    """Return the loss of a network's residual ``[N, s*s, h, w]`` against ``(picture, residual, drift, jitter)``.
-
-    With the guard the result is first put where each block averages to its input pixel, without the bounds, which no
-    mapped value reaches but padding: the error loses its mean over the block and keeps the input's own.
-    """
-    _, wanted, drift, jitter = batch
-    error = residual.float() - wanted
-    if recipe.model.guard == "box" and recipe.training.project:
-        error = error - error.mean(dim=1, keepdim=True) + drift
-    error = error / jitter
-    if recipe.training.loss == "l2":
-        return error.square().mean()
-    if recipe.training.loss == "charbonnier":
-        return (error.square() + CHARBONNIER**2).sqrt().mean()
-    return error.abs().mean()
-
-
 class _State:
     """What a checkpoint holds."""
 
-    def __init__(self, fabric: Fabric, recipe: Recipe, truths: Truths, resume: Path | None) -> None:
+    def __init__(self, fabric: Fabric, recipe: Recipe, data: str | os.PathLike[str], resume: Path) -> None:
         self.fabric, self.recipe = fabric, recipe
         training = recipe.training
+        self.share, rest = divmod(training.batch, fabric.world_size)
+        if rest:
+            raise UsageError(f"batch {training.batch} cannot be shared by {fabric.world_size} devices")
         fabric.seed_everything(training.seed, verbose=False)
-        plain = networks.build(scale=recipe.model.scale, **recipe.network.model_dump())
-        if training.start:
-            _start(plain, training.start)
-        for weight in plain.parameters():
-            if weight.dim() == 4:
-                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
-        self.network = plain
-        self.halo = plain.radius if training.context is None else min(training.context, plain.radius)
-        adam = torch.optim.Adam(plain.parameters(), lr=training.rate)
-        self.average = AveragedModel(plain, multi_avg_fn=averaging(training.ema)) if training.ema else None
-        self.wrapped, self.adam = fabric.setup(plain, adam)
+        self.task = tasks.of(recipe)
+        self.learners = self.task.begin()
+        self.network = self.task.network
+        self.average = AveragedModel(self.network, multi_avg_fn=averaging(training.ema)) if training.ema else None
+        self.models: dict[str, nn.Module] = {}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        for one in self.learners:
+            self.models[one.name], self.optimizers[one.name] = fabric.setup(one.module, one.optimizer)
         if self.average is not None:
             self.average.to(fabric.device)
         self.step, self.seconds = 0, 0.0
-        self.data, self.commit = describe.sources(truths.scans), describe.commit()
+        self.commit = describe.commit()
         self.device = f"{describe.device(fabric.device, fabric.world_size)}, {training.precision}"
-        if resume is not None and resume.is_file():
+        if resume.is_file():
             self._load(resume)
-        share, rest = divmod(training.batch, fabric.world_size)
-        if rest:
-            raise UsageError(f"batch {training.batch} cannot be shared by {fabric.world_size} devices")
-        self.share = share
-        self.pool = Pool(truths, recipe, self.halo, self.step, fabric.global_rank)
+        self.task.load(data, self.step, fabric.global_rank)
 
     def _load(self, path: Path) -> None:
         try:
             said = torch.load(path, map_location=self.fabric.device, weights_only=True)
+            recipe = Recipe.model_validate_json(said["recipe"])
         except Exception as e:
             raise InputError(f"is no checkpoint ({type(e).__name__})", path) from None
-        if said["recipe"] != self.recipe.model_dump_json():
+        if recipe != self.recipe:
             raise UsageError(f"{path} was made by another recipe; give another folder, or remove it")
-        self.network.load_state_dict(said["network"])
-        self.adam.load_state_dict(said["adam"])
+        kept = {"network": (said["network"], said["adam"]), **said.get("others", {})}
+        for one in self.learners:
+            module, optimizer = kept[one.name]
+            one.module.load_state_dict(module)
+            self.optimizers[one.name].load_state_dict(optimizer)
         if self.average is not None:
             self.average.load_state_dict(said["average"])
         self.step, self.seconds = said["step"], said["seconds"]
@@ -128,14 +108,17 @@ class _State:
     def save(self, path: Path) -> None:
         if not self.fabric.is_global_zero:
             return
+        kept = {x.name: (x.module.state_dict(), self.optimizers[x.name].state_dict()) for x in self.learners}
+        network, adam = kept.pop("network")
         said = {
             "recipe": self.recipe.model_dump_json(),
-            "network": self.network.state_dict(),
-            "adam": self.adam.state_dict(),
+            "network": network,
+            "adam": adam,
+            "others": kept,
             "average": None if self.average is None else self.average.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
-            "data": self.data,
+            "data": self.task.sources,
             "commit": self.commit,
             "device": self.device,
         }
@@ -150,43 +133,39 @@ class _State:
         return found
 
     def advance(self) -> Tensor:
-        """Take one step and return its loss."""
-        training = self.recipe.training
-        batch = self._tensors(self.pool.batch(self.step, self.share))
-        for group in self.adam.param_groups:
-            group["lr"] = learning_rate(self.step, training)
-        residual = self._residual(batch[0])
-        loss = loss_of(residual, batch, self.recipe)
-        self.adam.zero_grad()
-        self.fabric.backward(loss)
-        self.fabric.clip_gradients(self.wrapped, self.adam, max_norm=training.clip)
-        self.adam.step()
+        """Take one step and return the loss of each learner, ``[learners]``."""
+        batch = self.fabric.to_device(self.task.batch(self.step, self.share))
+        losses = [self._turn(one, batch) for one in self.learners]
         if self.average is not None:
             self.average.update_parameters(self.network)
         self.step += 1
+        return torch.stack(losses)
+
+    def _turn(self, one: Learner, batch: Batch) -> Tensor:
+        optimizer = self.optimizers[one.name]
+        for group in optimizer.param_groups:
+            group["lr"] = one.rate * learning_rate(self.step, self.recipe.training)
+        with contextlib.ExitStack() as stack:
+            for other in self.learners:
+                if other is not one:
+                    stack.enter_context(self._still(other))
+            loss = self.task.loss(one.name, self.models, batch)
+            optimizer.zero_grad()
+            self.fabric.backward(loss)
+        self.fabric.clip_gradients(self.models[one.name], optimizer, max_norm=one.clip)
+        optimizer.step()
         return loss.detach()
 
-    def _residual(self, picture: Tensor) -> Tensor:
-        """Return the residual of the patches without their rim."""
-        if self.recipe.training.context is None:
-            whole: Tensor = self.wrapped(picture, padding=0)
-            return whole
-        padded, rim = self.wrapped(picture, padding=1), self.halo
-        inner: Tensor = padded[:, :, rim : padded.shape[2] - rim, rim : padded.shape[3] - rim]
-        return inner
-
-    def _tensors(self, batch: Batch) -> list[Tensor]:
-        picture = torch.from_numpy(batch.picture).contiguous(memory_format=torch.channels_last)
-        rest = (torch.from_numpy(x) for x in (batch.residual, batch.drift, batch.jitter))
-        moved: list[Tensor] = self.fabric.to_device([picture, *rest])
-        return moved
-
-
-def _start(network: Network, source: str) -> None:
-    """Give a fresh network the weights of a model, where they fit."""
-    found = model.load(source)
-    if len(network.start_from(weights_of(found))) == len(networks.convolutions(network)):
-        raise UsageError(f"{source} has no weights that fit; it is a network `{found.meta.network}`")
+    @contextlib.contextmanager
+    def _still(self, one: Learner) -> Iterator[None]:
+        """Let a module pass gradients on without taking part in them."""
+        learnt = [p for p in one.module.parameters() if p.requires_grad]
+        for weight in learnt:
+            weight.requires_grad_(False)
+        with self.fabric.no_backward_sync(self.models[one.name], enabled=self.fabric.world_size > 1):
+            yield
+        for weight in learnt:
+            weight.requires_grad_(True)
 
 
 class _Log:
@@ -199,11 +178,13 @@ class _Log:
             with path.open(encoding="utf-8", newline="") as f:
                 self.rows = [r for r in csv.DictReader(f) if int(r["step"]) <= step]
 
-    def add(self, step: int, seconds: float, loss: float, lines: Sequence[Line]) -> None:
-        row: dict[str, Any] = {"step": step, "seconds": round(seconds, 1), "loss": f"{loss:.6g}"}
+    def add(self, step: int, seconds: float, losses: dict[str, float], lines: Sequence[Line]) -> None:
+        row: dict[str, Any] = {"step": step, "seconds": round(seconds, 1)}
+        row.update({name: f"{loss:.6g}" for name, loss in losses.items()})
         for line in lines:
-            for field in ("full", "foreground", "gain", "gain_foreground", "worst_subject", "worst_slice"):
-                row[f"{line.modality} {line.row} {field}"] = f"{getattr(line, field):.4f}"
+            for field, value in dataclasses.asdict(line).items():
+                if isinstance(value, float):
+                    row[f"{line.modality} {line.row} {field}"] = f"{value:.4f}"
         self.rows.append(row)
         beside = self.path.with_suffix(".part")
         with beside.open("w", encoding="utf-8", newline="") as f:
@@ -268,8 +249,8 @@ def train(
     if fabric.is_global_zero:
         out.mkdir(parents=True, exist_ok=True)
     fabric.barrier()
-    state = _State(fabric, recipe, Truths(data, recipe), out / CHECKPOINT)
-    validator = Validator(cases(data, recipe, "val", recipe.training.validate_slices), recipe)
+    state = _State(fabric, recipe, data, out / CHECKPOINT)
+    validator = state.task.validator(data, recipe.training.validate_slices)
     log = _Log(out / LOG, state.step)
     columns = (TextColumn(recipe.name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn(SAID))
     with Progress(*columns, disable=not (progress and fabric.is_global_zero)) as bar:
@@ -280,9 +261,8 @@ def train(
 
         end = min(stop_at or recipe.training.last, recipe.training.last)
         lines = _steps(state, validator, log, out, end, show)
-    return Trained(
-        _on_cpu(state.final()), recipe, lines, state.data, state.commit, state.step, state.seconds, state.device
-    )
+    network = _on_cpu(state.final())
+    return Trained(network, recipe, lines, state.task.sources, state.commit, state.step, state.seconds, state.device)
 
 
 def _on_cpu(network: Network) -> Network:
@@ -302,7 +282,7 @@ def _steps(
     while state.step < end:
         losses.append(state.advance())
         if state.step % 20 == 0:
-            show(state.step, f"loss {torch.stack(losses[-20:]).mean():.2e}{gained}")
+            show(state.step, f"loss {torch.stack(losses[-20:])[:, 0].mean():.2e}{gained}")
         if state.step % training.validate_every and state.step < end:
             continue
         now = time.monotonic()
@@ -310,7 +290,9 @@ def _steps(
         if state.fabric.is_global_zero and (state.step % training.validate_every == 0 or state.step == training.last):
             lines = validator.run(_on_cpu(state.final()))
             gained = "".join(f"  {x.row} {x.full:.2f} dB ({x.gain:+.2f})" for x in lines)
-            log.add(state.step, state.seconds, float(torch.stack(losses).mean()), lines)
+            names = ["loss", *(f"loss of {one.name}" for one in state.learners[1:])]
+            means = torch.stack(losses).mean(dim=0).tolist()
+            log.add(state.step, state.seconds, dict(zip(names, means, strict=True)), lines)
             log.draw(out / CURVE)
         losses = []
         state.save(out / CHECKPOINT)

@@ -106,6 +106,12 @@ class Degradation(_Strict):
     jitter: Span = (1.0, 1.0)
 
 
+class PictureTask(_Strict):
+    """:class:`acutance.train.tasks.Picture`."""
+
+    kind: Literal["picture"] = "picture"
+
+
 class Training(_Strict):
     """The loop.
 
@@ -170,6 +176,7 @@ class Recipe(_Strict):
     model: Target
     data: Data
     degradation: Degradation = Degradation()
+    task: PictureTask = PictureTask()
     training: Training
 
 

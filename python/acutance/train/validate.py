@@ -15,7 +15,7 @@ from .. import ops, tiling
 from ..evaluate import rivals, scans, score
 from ..geometry import Array
 from ..model import Fixed, Percentile
-from ..networks import Network
+from ..networks import Network, several
 from .recipe import Recipe
 
 F32 = NDArray[np.float32]
@@ -91,14 +91,14 @@ def degraded(
 def enlarge(network: Network | None, case: Case, recipe: Recipe) -> Array:
     """Return the enlarged picture of a case in its stored dtype; the base with no network."""
     low, high = case.span
-    gain, halo = 1 / (high - low), 0 if network is None else network.radius
+    gain, halo = 1 / (high - low), (network and network.radius) or 0
     rows, cols = case.picture.shape
     plan = tiling.plan(rows, cols, (rows + 2 * halo, cols + 2 * halo), halo, recipe.model.scale)
     residual = None
     if network is not None:
         tiles = ops.gather(case.picture, plan, gain=gain, bias=-low * gain)
         with torch.inference_mode():
-            residual = network(torch.from_numpy(tiles)).contiguous().numpy()
+            residual = several(network(torch.from_numpy(tiles)))[0].contiguous().numpy()
     guard = network is not None and recipe.model.guard == "box"
     return ops.assemble(residual, case.picture, plan, gain=gain, base=recipe.model.base, guard=guard)[0]
 

@@ -1,0 +1,17 @@
+"""What may be learnt, one file each: examples, loss, further modules and validation. ``[task]`` of a recipe chooses."""
+
+from __future__ import annotations
+
+from ..recipe import Recipe
+from .picture import Picture
+from .task import Learner, Task
+
+_KINDS: dict[str, type[Task]] = {"picture": Picture}
+
+
+def of(recipe: Recipe) -> Task:
+    """Return a recipe's task; nothing is built or read yet."""
+    return _KINDS[recipe.task.kind](recipe)
+
+
+__all__ = ["Learner", "Picture", "Task", "of"]

@@ -1,0 +1,149 @@
+"""What all tasks share."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ... import model, networks
+from ...errors import UsageError
+from ...networks import Network
+from ...networks.weights import weights_of
+from ..recipe import Recipe
+from ..validate import Validator
+
+Batch = Mapping[str, Tensor]
+"""Tensors of one step by name, whose first axis is the example."""
+
+
+@dataclasses.dataclass
+class Learner:
+    """A module that learns, with an optimizer of its own; both are kept in checkpoints.
+
+    Attributes
+    ----------
+    name : str
+        By which :meth:`Task.loss` tells whose turn it is.
+    module : Module
+    optimizer : Optimizer
+        Of the module's parameters.
+    rate : float
+        Learning rate as a part of the recipe's.
+    clip : float
+        Largest norm of the gradient.
+    """
+
+    name: str
+    module: nn.Module
+    optimizer: torch.optim.Optimizer
+    rate: float
+    clip: float
+
+
+class Task(abc.ABC):
+    """What is learnt from what. The loop keeps steps, rates, averages, log, checkpoint and devices.
+
+    A training calls :meth:`begin`, :meth:`load`, then in each step :meth:`batch` once and :meth:`loss` once for each
+    learner in their order. What a step does must follow from the recipe's seed, the rank, the step, the weights and
+    buffers alone, so that a training that was killed goes on as if it had not been.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    network : Network
+        From :meth:`begin`: the first learner's module, which is averaged, validated and exported.
+    sources : list of dict
+        From :meth:`load`: as :func:`acutance.train.describe.sources`.
+    """
+
+    network: Network
+    sources: list[dict[str, Any]]
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+
+    def begin(self) -> list[Learner]:
+        """Make what learns, with fresh weights or those that the recipe starts from. The network comes first.
+
+        Raises
+        ------
+        UsageError
+            The weights to start from do not fit.
+        """
+        training = self.recipe.training
+        self.network = networks.build(scale=self.recipe.model.scale, **self.recipe.network.model_dump())
+        if training.start:
+            start(self.network, training.start)
+        return [self.learner("network", self.network)]
+
+    def learner(
+        self, name: str, module: nn.Module, rate: float = 1.0, betas: tuple[float, float] = (0.9, 0.999)
+    ) -> Learner:
+        """Return a module with Adam for what of it learns, in the memory layout that trains fastest."""
+        for weight in module.parameters():
+            if weight.dim() == 4:
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+        training = self.recipe.training
+        parameters = [p for p in module.parameters() if p.requires_grad]
+        adam = torch.optim.Adam(parameters, lr=rate * training.rate, betas=betas)
+        return Learner(name, module, adam, rate, training.clip)
+
+    @abc.abstractmethod
+    def load(self, data: str | os.PathLike[str], step: int, rank: int) -> None:
+        """Read the training data.
+
+        Parameters
+        ----------
+        data : path
+            The data set's folder.
+        step : int
+            The step that comes next.
+        rank : int
+            Of this process among those that train together; each sees other examples.
+
+        Raises
+        ------
+        UsageError
+            The data do not suit the recipe.
+        """
+
+    @abc.abstractmethod
+    def batch(self, step: int, count: int) -> Batch:
+        """Return ``count`` examples of a step, on the CPU; steps come one after the other."""
+
+    @abc.abstractmethod
+    def loss(self, learner: str, models: Mapping[str, nn.Module], batch: Batch) -> Tensor:
+        """Return what a learner is to make small.
+
+        Parameters
+        ----------
+        learner : str
+            Whose turn it is. The parameters of all others stand still meanwhile and ask for no gradient.
+        models : mapping of str to Module
+            The learners' modules by name, as the loop runs them: in the recipe's precision, and over several devices.
+        batch : mapping of str to Tensor
+            As :meth:`batch`, on the device.
+        """
+
+    @abc.abstractmethod
+    def validator(self, data: str | os.PathLike[str], per_scan: int = 0) -> Validator:
+        """Return what scores the network on the val split, on at most ``per_scan`` slices of a scan (0: all)."""
+
+
+def start(network: Network, source: str) -> None:
+    """Give a fresh network the weights of a model, where they fit.
+
+    Raises
+    ------
+    UsageError
+        None fits.
+    """
+    found = model.load(source)
+    if len(network.start_from(weights_of(found))) == len(networks.convolutions(network)):
+        raise UsageError(f"{source} has no weights that fit; it is a network `{found.meta.network}`")
