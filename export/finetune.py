@@ -84,8 +84,6 @@ def finetune(
         Of each picture's square error.
     steps : int
     """
-    radius = network.radius
-    assert radius is not None
     names = convolutions(graph)
     inputs = [node.input[0] for node in graph.graph.node if node.op_type == "Conv"]
     levels = LEVELS[precision]
@@ -100,7 +98,7 @@ def finetune(
     rng = np.random.default_rng(0)
     for _ in range(steps):
         chosen = rng.integers(len(pictures), size=BATCH)
-        x = torch.from_numpy(np.stack([_crop(pictures[i][0], SIDE + 2 * radius, rng) for i in chosen]))
+        x = torch.from_numpy(np.stack([_crop(pictures[i][0], SIDE + 2 * network.radius, rng) for i in chosen]))
         factor = torch.tensor([weights[i] for i in chosen], dtype=torch.float32)[:, None, None, None]
         with torch.no_grad():
             wanted = network(x, padding=0)

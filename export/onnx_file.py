@@ -41,7 +41,7 @@ def write(network: Network, meta: Metadata, path: str | os.PathLike[str]) -> Non
         wanted = f"{network.radius} and {network.scale}"
         raise ModelError(f"metadata say halo {meta.halo} and scale {meta.scale}; the network has {wanted}")
     if (meta.inputs, meta.outputs) != (network.inputs, network.outputs):
-        said, has = ([x.role for x in (*y.inputs, *y.outputs)] for y in (meta, network))
+        said, has = ([i.role for i in y.inputs] + [o.role for o in y.outputs] for y in (meta, network))
         raise ModelError(f"metadata say inputs and outputs {said}; the network has {has}, or other channels")
     save(_graph(network.fused().eval(), meta), meta, path)
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from lightning.fabric import Fabric
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from ..errors import InputError, UsageError
@@ -75,7 +75,7 @@ class _State:
         self.learners = self.task.begin()
         self.network = self.task.network
         self.average = AveragedModel(self.network, multi_avg_fn=averaging(training.ema)) if training.ema else None
-        self.models: dict[str, nn.Module] = {}
+        self.models: dict[str, Any] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         for one in self.learners:
             self.models[one.name], self.optimizers[one.name] = fabric.setup(one.module, one.optimizer)
