@@ -86,13 +86,13 @@ def test_models_can_be_compared_with_each_other(data: Path, make_model: Callable
     row = next(r for r in found["rows"] if r["method"] == "tiny-x2")
     assert list(row["against"]) == ["cubic", "other-x2"]
     assert found["limit"] == 1
-    assert "a quick look" in page.render(found, "")
+    assert "at most 1 slices, spread evenly" in page.render(found, "")
 
 
 def test_a_model_that_fell_back_is_marked(data: Path, make_model: Callable[..., Path]) -> None:
     broken = str(make_model("broken-x2", poison=float("nan")))
     found = command.make_report(data, "val", [broken], ["cubic"], ["CT"], jobs=1, limit=1)
-    assert "broken-x2 (base!)" in [line[1] for line in table.score_cells(found, "CT")]
+    assert "broken-x2 (base!)" in [line[1] for line in table.score_cells(found["rows"])]
 
 
 def test_what_is_not_there_is_named(data: Path, tmp_path: Path, make_model: Callable[..., Path]) -> None:

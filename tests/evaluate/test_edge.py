@@ -51,3 +51,18 @@ def test_phantom_is_the_mean_over_each_pixel() -> None:
 def test_no_frequency_where_half_the_contrast_is_never_lost() -> None:
     sampled = _gaussian_edge(1e-3)  # points instead of areas: nothing is lost at any frequency
     assert np.isnan(edge.mtf50(sampled))
+
+
+def test_a_blurred_edge_does_not_overshoot() -> None:
+    assert edge.overshoot(_gaussian_edge(1.2)) < 1e-3
+    assert edge.overshoot(edge.phantom(128, -100, 300)) < 1e-6
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_overshoot_of_a_sharpened_edge_is_its_own(sign: int) -> None:
+    """A blurred edge plus half of what a wider blur takes from it: its highest point is known."""
+    distance = np.linspace(-10, 10, 4001)
+    across = 1.5 * _erf(distance / (1.0 * np.sqrt(2))) - 0.5 * _erf(distance / (2.5 * np.sqrt(2)))
+    wanted = (across.max() - 1) / 2
+    picture = sign * (1.5 * _gaussian_edge(1.0) - 0.5 * _gaussian_edge(2.5))
+    assert edge.overshoot(picture) == pytest.approx(wanted, abs=0.002)

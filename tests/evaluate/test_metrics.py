@@ -7,7 +7,8 @@ import pytest
 
 pytest.importorskip("skimage")
 
-from acutance.evaluate import metrics
+from acutance import degrade
+from acutance.evaluate import metrics, score
 
 
 def _picture() -> np.ndarray:
@@ -61,3 +62,29 @@ def test_fine_energy_is_the_whole_spectrums() -> None:
     power = np.abs(np.fft.fft2((picture - picture.mean()) * window)) ** 2
     radius = np.hypot(np.fft.fftfreq(rows)[:, None], np.fft.fftfreq(cols)[None])
     assert metrics.fine_energy(picture, 2) == pytest.approx(power[radius > 0.25].sum(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "degradation", [*score.degradations_of("CT"), *score.degradations_of("MR")], ids=lambda d: d.name
+)
+def test_the_truth_is_consistent_with_its_input_and_a_change_is_not(degradation: score.Degradation) -> None:
+    truth = _picture()[:, :68]
+    small = degradation.apply(truth, 2)
+    assert metrics.consistency(truth, small, degradation, 2) == pytest.approx(0, abs=1e-3)
+    assert metrics.consistency(truth + 5, small, degradation, 2) == pytest.approx(5, abs=1e-2)
+
+
+def test_consistency_degrades_as_the_truth_was() -> None:
+    truth = _picture()[:, :68]
+    row = score.degradations_of("CT")[3]
+    wanted = np.abs(degrade.area_mean(truth, 2, 1.2) - degrade.area_mean(truth, 2)).max()
+    assert metrics.consistency(truth, degrade.area_mean(truth, 2), row, 2) == pytest.approx(wanted, abs=1e-3)
+
+
+def test_power_is_the_variance_of_what_is_asked_for() -> None:
+    noise = np.random.default_rng(0).normal(3, 2, (200, 200)).astype(np.float32)
+    mask = np.zeros(noise.shape, bool)
+    mask[:100] = True
+    noise[100:] *= 5
+    assert metrics.power(noise, mask) == pytest.approx(4, rel=0.05)
+    assert metrics.power(noise) > 20

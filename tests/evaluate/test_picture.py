@@ -68,7 +68,7 @@ def test_pictures_stay_as_they_are_and_text_at_the_rim_is_left_out(tmp_path: Pat
     Image.fromarray(pixels).save(tmp_path / "a.png")
     _set(tmp_path, "a.png", "XR")
     (sample,) = picture.samples(tmp_path, "val", "XR", 2)
-    view = picture._View.of(sample, CUBIC, picture.shown_degradation("XR"), 2)
+    view = picture._View.of(sample, CUBIC, score.shown("XR"), 2)
     assert view.up is None
     assert sample.corner[0] >= 44 - 1 and sample.corner[1] >= 40 - 1
     assert view.truth.max() == 120
@@ -77,9 +77,16 @@ def test_pictures_stay_as_they_are_and_text_at_the_rim_is_left_out(tmp_path: Pat
 def test_best_rival_is_the_one_with_the_highest_psnr_but_cubic() -> None:
     def row(method: str, psnr: float, kind: str = "rival", degradation: str = "psf 0") -> dict:
         scores = {"psnr": {"mean": psnr}}
-        return {"modality": "CT", "degradation": degradation, "method": method, "kind": kind, "scores": scores}
+        return {
+            "scale": 2,
+            "modality": "CT",
+            "degradation": degradation,
+            "method": method,
+            "kind": kind,
+            "scores": scores,
+        }
 
     rows = [row("cubic", 40), row("lanczos", 39), row("nearest", 30), row("ours", 50, "model")]
     rows.append(row("nearest", 45, degradation="psf 1.2"))
-    assert picture.best_rival({"rows": rows}, "CT", "psf 0") == "lanczos"
-    assert picture.best_rival({"rows": rows}, "MR", "k-space") is None
+    assert picture.best_rival({"rows": rows}, 2, "CT", "psf 0") == "lanczos"
+    assert picture.best_rival({"rows": rows}, 2, "MR", "k-space") is None

@@ -11,11 +11,11 @@ pytest.importorskip("rich")
 
 from acutance.errors import InputError
 from acutance.evaluate import report
-from acutance.evaluate.report import SCORES, Record
+from acutance.evaluate.report import LARGEST, SCORES, Record
 
 
 def _record(method: str, subject: str, place: str, psnr: float, block: float = 0.0, fell_back=None) -> Record:
-    scores = dict.fromkeys(SCORES, 0.5) | {"psnr": psnr, "block_error": block}
+    scores = dict.fromkeys((*SCORES, *LARGEST), 0.5) | {"psnr": psnr, "block_error": block}
     return Record("CT", "psf 0", method, subject, place, scores, fell_back)
 
 
@@ -29,7 +29,9 @@ def _rows() -> list[dict]:
         _record("ours", "b", "b#1", 40.25),
     ]
     kinds = {"cubic": "rival", "ours": "model"}
-    return report.rows(records, kinds, ["cubic", "ours"], {("CT", "psf 0", "ours"): 0.4})
+    return report.rows(
+        records, kinds, ["cubic", "ours"], {(2, "CT", "psf 0", "ours"): {"mtf50": 0.4, "overshoot": 0.1}}
+    )
 
 
 def test_rows_average_slices_then_subjects() -> None:
@@ -39,7 +41,7 @@ def test_rows_average_slices_then_subjects() -> None:
     assert cubic["block_error"] == 9
     assert "against" not in cubic
     assert math.isnan(cubic["mtf50"])
-    assert ours["mtf50"] == 0.4
+    assert (ours["mtf50"], ours["overshoot"]) == (0.4, 0.1)
     assert ours["fell_back"] == "1 of 3 slices: no model"
 
 

@@ -97,19 +97,45 @@ def test_numbers_of_one_slice_are_pinned(degradation: score.Degradation) -> None
     picture = Input(degradation.apply(truth, 2), "CT", 2)
     base = Method("base", "model", "base")
     (_, scores, _), (_, cubic, _) = run.measure(truth, picture, (-1024, 3071), [base, CUBIC])
-    assert scores == cubic
+    assert str(scores) == str(cubic)  # as text, in which NaN equals NaN
     assert score.PROTOCOL == 1
     assert [scores[k] for k in KEYS] == pytest.approx(PINNED[degradation.name], abs=2e-4)
 
 
+def test_costly_scores_of_repeated_pixels_are_known() -> None:
+    """Repeated pixels keep each block and all of the noise's variance."""
+    truth = np.random.default_rng(1).integers(-1000, 1000, (128, 128)).astype(np.int16)
+    row = score.degradations_of("CT")[0]
+    picture = Input(row.apply(truth, 2), "CT", 2)
+    costly = run.Costly(row, None, noise=True)
+    found = {m.name: s for m, s, _ in run.measure(truth, picture, (-1024, 3071), [NEAREST, CUBIC], costly)}
+    assert found["nearest"]["noise_power"] == pytest.approx(1, abs=0.03)
+    # Keys' cubic at quarter-pixel phases keeps (sum of squared weights)^2 of white noise.
+    taps = np.array([-9, 111, 29, -3]) / 128
+    assert found["cubic"]["noise_power"] == pytest.approx(float((taps**2).sum() ** 2), abs=0.03)
+    assert found["nearest"]["consistency"] == 0
+    assert 0 < found["cubic"]["vif"] < 1
+    plain = next(run.measure(truth, picture, (-1024, 3071), [CUBIC]))[1]
+    assert all(math.isnan(plain[k]) for k in ("vif", "consistency", "noise_power"))
+
+
+def test_costly_scores_are_taken_of_some_slices_spread_evenly(tmp_path: Path) -> None:
+    _set(tmp_path)
+    tasks = run.plan(tmp_path, "val", "CT", [CUBIC], 2)
+    assert sorted(tasks[0].costly | tasks[1].costly) == [1, 3, 5, 8, 10, 13, 15, 17]
+    assert sorted(tasks[0].lesions | tasks[1].lesions) == [4, 14]
+    assert run.spread(range(10), 0) == list(range(10))
+
+
 def test_mtf50_of_the_edge_is_lost_with_the_point_spread() -> None:
     found = run.edges("CT", [NEAREST, CUBIC], 2)
-    cubic = [found["CT", d.name, "cubic"] for d in score.degradations_of("CT")]
+    cubic = [found[2, "CT", d.name, "cubic"]["mtf50"] for d in score.degradations_of("CT")]
     assert cubic == sorted(cubic, reverse=True)
     assert cubic[0] == pytest.approx(0.21, abs=0.01)
-    assert run.edges("MR", [Method("zero-filled", "rival")], 2)["MR", "k-space", "zero-filled"] == pytest.approx(
-        0.25, abs=0.01
-    )
+    zero = run.edges("MR", [Method("zero-filled", "rival")], 2)[2, "MR", "k-space", "zero-filled"]
+    assert zero["mtf50"] == pytest.approx(0.25, abs=0.01)
+    assert zero["overshoot"] == pytest.approx(0.07, abs=0.015)  # Gibbs' 9 %, less what the pixels average away
+    assert found[2, "CT", "psf 0", "nearest"]["overshoot"] < 0.005
 
 
 def _set(folder: Path) -> None:
@@ -128,10 +154,13 @@ def test_every_truth_is_measured_once_in_any_number_of_processes(tmp_path: Path)
     tasks = run.plan(tmp_path, "val", "CT", [NEAREST, CUBIC], 2)
     assert [len(t.places) for t in tasks] == [16, 3, 16, 3]
     done: list[int] = []
-    one = run.run(tasks, 1, done.append)
+    records, findings = run.run(tasks, 1, done.append)
     assert sum(done) == 38
-    assert len({(r.place, r.degradation, r.method) for r in one}) == len(one) == 38 * 4 * 2
-    assert run.run(tasks, 2) == one
+    assert len({(r.place, r.degradation, r.method) for r in records}) == len(records) == 38 * 4 * 2
+    assert len(findings) == 2 * run.LESION_SLICES * 3  # the truth and two rivals
+    again, seen = run.run(tasks, 2)
+    assert str(again) == str(records)  # as text, in which NaN equals NaN
+    assert str(seen) == str(findings)
 
 
 def test_a_limit_spreads_its_slices(tmp_path: Path) -> None:

@@ -7,15 +7,18 @@ import importlib.metadata
 import platform
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from .methods import Method
 
 app = typer.Typer(
     add_completion=False,
@@ -35,9 +38,9 @@ def evaluate(
         list[str] | None, typer.Option(help="Rivals or models to compare with (default: all rivals).")
     ] = None,
     modality: Annotated[list[str] | None, typer.Option(help="CT, MR, XR, US, ENDO, PET (default: all).")] = None,
-    scale: Annotated[int, typer.Option(help="2, 3 or 4.")] = 2,
+    scale: Annotated[list[str] | None, typer.Option(help="2, 3, 4, or several with commas (default: 2).")] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder for quality.json and one PNG per modality.")
+        Path | None, typer.Option("-o", "--output", help="Folder for quality.json and one PNG per modality and scale.")
     ] = None,
     jobs: Annotated[int, typer.Option(help="Processes; 0: one per processor.")] = 0,
     limit: Annotated[int, typer.Option(help="At most so many slices per scan: a quick look, not the protocol.")] = 0,
@@ -51,7 +54,7 @@ def evaluate(
             _names(models),
             _names(against),
             _names(modality),
-            scale=scale,
+            scales=_scales(scale),
             jobs=jobs,
             limit=limit,
             output=output,
@@ -74,7 +77,7 @@ def make_report(
     against: Sequence[str] = (),
     wanted: Sequence[str] = (),
     *,
-    scale: int = 2,
+    scales: Sequence[int] = (2,),
     jobs: int = 0,
     limit: int = 0,
     output: Path | None = None,
@@ -82,16 +85,18 @@ def make_report(
 ) -> dict[str, Any]:
     """Run the protocol and return the report of :mod:`.report`; write it and the pictures when ``output`` is given.
 
+    The first scale is scored for every modality, another one for those that have a model of it.
+
     Raises
     ------
     InputError
         The data cannot be read.
     UsageError
-        A modality or scale is not known, or the split has nothing that is wanted.
+        A modality or scale is not known, a model is of no scale that is wanted, or the split has nothing that is
+        wanted.
     ModelError
         A model cannot be loaded.
     """
-    from . import methods as compared
     from . import report as reports
     from . import run, score
 
@@ -99,47 +104,75 @@ def make_report(
     unknown = [m for m in wanted if m not in score.MODALITIES]
     if unknown:
         raise UsageError(f"modality {unknown[0]} is not one of {', '.join(score.MODALITIES)}")
-    methods = compared.choose(models, against, scale)
-    tasks = [
-        task
-        for modality in (wanted or score.MODALITIES)
-        for task in run.plan(data, split, modality, methods, scale, limit)
-    ]
+    methods = _methods(models, against, scales)
+    tasks = []
+    for scale, found in methods.items():
+        for modality in wanted or score.MODALITIES:
+            if scale == scales[0] or any(m.kind == "model" and m.code_for(modality) for m in found):
+                tasks += run.plan(data, split, modality, found, scale, limit)
     if not tasks:
         raise UsageError(f"{data} has no {split} scans of {', '.join(wanted) or 'any modality'}")
-    modalities = list(dict.fromkeys(t.scan.modality for t in tasks))
     with _progress(console) as progress:
         bar = progress.add_task("slices", total=sum(len(t.places) for t in tasks))
-        records = run.run(tasks, jobs or run.default_jobs(), lambda n: progress.advance(bar, n))
-    edges = {k: v for modality in modalities for k, v in run.edges(modality, methods, scale).items()}
-    names = [m.name for m in methods if m.kind == "rival" or m.target in against]
+        records, findings = run.run(tasks, jobs or run.default_jobs(), lambda n: progress.advance(bar, n))
+    shown = list(dict.fromkeys((t.scale, t.scan.modality) for t in tasks))
+    edges = {k: v for scale, modality in shown for k, v in run.edges(modality, methods[scale], scale).items()}
+    every = {m.name: m for found in methods.values() for m in found}
+    kinds = {name: m.kind for name, m in every.items()}
     report = {
         "protocol": score.PROTOCOL,
         "split": split,
-        "scale": scale,
+        "scales": list(scales),
         "limit": limit,
         **_circumstances(),
-        "models": {m.name: _described(m.target) for m in methods if m.kind == "model" and m.target != "base"},
-        "rows": reports.rows(records, {m.name: m.kind for m in methods}, names, edges),
+        "models": {m.name: _described(m.target) for m in every.values() if m.kind == "model" and m.target != "base"},
+        "rows": reports.rows(records, kinds, _baselines(every.values(), against), edges),
+        "lesions": reports.lesion_rows(findings, kinds),
     }
     report["seconds"] = round(time.perf_counter() - started, 1)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         reports.save(report, output / "quality.json")
-        for modality in modalities:
-            draw(report, data, modality, methods, output / f"{modality}.png")
+        for scale, modality in shown:
+            draw(report, data, modality, methods[scale], scale, output / picture_name(modality, scale))
     return report
 
 
-def draw(report: dict[str, Any], data: Path, modality: str, methods: Sequence[Any], path: Path) -> None:
-    """Draw a modality's picture: cubic, the best other rival, at most two models."""
+def _methods(models: Sequence[str], against: Sequence[str], scales: Sequence[int]) -> dict[int, list[Method]]:
+    """Return what is compared at each scale."""
     from . import methods as compared
-    from . import picture
+    from . import rivals
 
-    scale = report["scale"]
+    for target in [*models, *(n for n in against if n not in rivals.NAMES)]:
+        scale = compared.scale_of(target)
+        if scale is not None and scale not in scales:
+            raise UsageError(f"model {target} enlarges by {scale}; --scale is {', '.join(map(str, scales))}")
+    return {scale: compared.choose(models, against, scale) for scale in scales}
+
+
+def _baselines(methods: Iterable[Method], against: Sequence[str]) -> list[str]:
+    """Return the names that models are compared with: rivals, what was asked for, and the smallest network."""
+    from ..model import load
+
+    def is_small(m: Method) -> bool:
+        return m.target != "base" and m.kind == "model" and load(m.target).meta.network == "rt" and " " not in m.name
+
+    return [m.name for m in methods if m.kind == "rival" or m.target in against or is_small(m)]
+
+
+def picture_name(modality: str, scale: int) -> str:
+    """Return the file name of a modality's picture; that of scale 2 bears no scale."""
+    return f"{modality}.png" if scale == 2 else f"{modality}-x{scale}.png"
+
+
+def draw(report: dict[str, Any], data: Path, modality: str, methods: Sequence[Method], scale: int, path: Path) -> None:
+    """Draw a modality's picture: cubic, the best other rival, at most four models."""
+    from . import methods as compared
+    from . import picture, score
+
     known = {m.name: m for m in compared.usable(methods, modality, scale)}
-    best = picture.best_rival(report, modality, picture.shown_degradation(modality).name)
-    ours = [m for m in known.values() if m.kind == "model"][:2]
+    best = picture.best_rival(report, scale, modality, score.shown(modality).name)
+    ours = [m for m in known.values() if m.kind == "model"][:4]
     shown = [("cubic", known["cubic"])] if "cubic" in known else []
     if best is not None:
         shown.append((f"best rival: {best}", known[best]))
@@ -147,6 +180,13 @@ def draw(report: dict[str, Any], data: Path, modality: str, methods: Sequence[An
     chosen = picture.samples(data, report["split"], modality, scale)
     if shown and chosen:
         picture.draw(path, modality, chosen, shown, scale)
+
+
+def _scales(given: Sequence[str] | None) -> list[int]:
+    found = [int(x) if x.isdigit() else 0 for x in _names(given)] or [2]
+    if not set(found) <= {2, 3, 4}:
+        raise UsageError(f"--scale is {','.join(_names(given))}; wanted 2, 3, 4, or several of them with commas")
+    return list(dict.fromkeys(found))
 
 
 def _names(given: Sequence[str] | None) -> list[str]:

@@ -48,20 +48,13 @@ def phantom(side: int = 128, low: float = 0.0, high: float = 1.0, angle: float =
     return np.asarray(low + (high - low) * covered / (a * b))
 
 
-def response(picture: NDArray[np.floating]) -> tuple[F64, F64]:
-    """Measure the modulation transfer function across a nearly vertical edge.
+def profile(picture: NDArray[np.floating]) -> F64:
+    """Return the values across a nearly vertical edge, :data:`OVERSAMPLING` for each pixel, the edge in the middle.
 
     Parameters
     ----------
     picture : ndarray of float
         ``[rows, cols]`` with one edge from top to bottom and nothing else.
-
-    Returns
-    -------
-    frequency : ndarray of float64
-        Cycles per pixel, from 0 up to 1.
-    mtf : ndarray of float64
-        1 at frequency 0. Corrected for the width of the bins and of the derivative.
     """
     values = np.asarray(picture, dtype=np.float64)
     rows, cols = values.shape
@@ -73,17 +66,48 @@ def response(picture: NDArray[np.floating]) -> tuple[F64, F64]:
     bins = np.round(distance * OVERSAMPLING).astype(np.int64) + reach * OVERSAMPLING
     inside = (bins >= 0) & (bins <= 2 * reach * OVERSAMPLING)
     count = np.bincount(bins[inside], minlength=2 * reach * OVERSAMPLING + 1)
-    profile = np.bincount(bins[inside], values[inside], minlength=count.size) / np.maximum(count, 1)
+    found = np.bincount(bins[inside], values[inside], minlength=count.size) / np.maximum(count, 1)
     if (count == 0).any():
         filled = np.flatnonzero(count)
-        profile = np.interp(np.arange(count.size), filled, profile[filled])
-    spread = (profile[2:] - profile[:-2]) * np.hamming(profile.size - 2)
+        found = np.interp(np.arange(count.size), filled, found[filled])
+    return np.asarray(found)
+
+
+def response(picture: NDArray[np.floating]) -> tuple[F64, F64]:
+    """Measure the modulation transfer function across a nearly vertical edge.
+
+    Parameters
+    ----------
+    picture : ndarray of float
+        As of :func:`profile`.
+
+    Returns
+    -------
+    frequency : ndarray of float64
+        Cycles per pixel, from 0 up to 1.
+    mtf : ndarray of float64
+        1 at frequency 0. Corrected for the width of the bins and of the derivative.
+    """
+    across = profile(picture)
+    spread = (across[2:] - across[:-2]) * np.hamming(across.size - 2)
     spectrum = np.abs(np.fft.rfft(spread, 16 * spread.size))
     frequency = np.fft.rfftfreq(16 * spread.size, 1 / OVERSAMPLING)
     kept = frequency <= 1
     frequency, spectrum = frequency[kept], spectrum[kept]
     blur = np.sinc(frequency / OVERSAMPLING) * np.sinc(2 * frequency / OVERSAMPLING)
     return np.asarray(frequency, dtype=np.float64), np.asarray(spectrum / spectrum[0] / blur)
+
+
+def overshoot(picture: NDArray[np.floating]) -> float:
+    """Return how far the values across an edge go beyond its two sides, the further one, as a part of the step.
+
+    The sides are the medians of the outer quarters of the :func:`profile`.
+    """
+    across = profile(picture)
+    quarter = across.size // 4
+    sides = float(np.median(across[:quarter])), float(np.median(across[-quarter:]))
+    low, high = min(sides), max(sides)
+    return float(max(across.max() - high, low - across.min(), 0.0) / (high - low))
 
 
 def mtf50(picture: NDArray[np.floating]) -> float:

@@ -105,12 +105,12 @@ def _enhancer(target: str, scale: int) -> Enhancer:
 
 
 def choose(names: Sequence[str], against: Sequence[str], scale: int) -> list[Method]:
-    """Return the rivals in ``against``, then the models in ``names`` and in ``against``.
+    """Return the rivals in ``against``, then the models in ``names`` and in ``against``, of one scale.
 
     Parameters
     ----------
     names : sequence of str
-        Models: shipped names, paths or ``"base"``; all shipped ones of that scale when empty.
+        Models: shipped names, paths or ``"base"``; all shipped ones when empty. Those of other scales are left out.
     against : sequence of str
         Rivals and models to compare with; all rivals when empty.
     scale : int
@@ -118,28 +118,30 @@ def choose(names: Sequence[str], against: Sequence[str], scale: int) -> list[Met
     Raises
     ------
     UsageError
-        A model enlarges by another scale.
+        Two models have one name.
     ModelError
         A model cannot be loaded.
     """
-    rival_names = [n for n in rivals.NAMES if not against or n in against]
-    found = [Method(n, "rival") for n in rival_names]
-    shipped = [n for n in models.names() if models.load(n).meta.scale == scale]
-    for target in [*(names or shipped), *(n for n in against if n not in rivals.NAMES)]:
+    found = [Method(n, "rival") for n in rivals.NAMES if not against or n in against]
+    for target in [*(names or models.names()), *(n for n in against if n not in rivals.NAMES)]:
         if target == "base":
             found.append(Method("base", "model", "base"))
             continue
         meta = models.load(target).meta
-        if meta.scale != scale:
-            raise UsageError(f"model {meta.name} enlarges by {meta.scale}; --scale is {scale}")
-        # Files of one model in several precisions bear one name.
-        name = meta.name if meta.precision == "fp32" else f"{meta.name} {meta.precision}"
-        found.append(Method(name, "model", target))
+        if meta.scale == scale:
+            # Files of one model in several precisions bear one name.
+            name = meta.name if meta.precision == "fp32" else f"{meta.name} {meta.precision}"
+            found.append(Method(name, "model", target))
     named: dict[str, Method] = {}
     for method in found:
         if named.setdefault(method.name, method) != method:
             raise UsageError(f"'{named[method.name].target}' and '{method.target}' are both called {method.name}")
     return list(named.values())
+
+
+def scale_of(target: str) -> int | None:
+    """Return by how much a model enlarges; None for ``"base"``, which takes any scale."""
+    return None if target == "base" else models.load(target).meta.scale
 
 
 def usable(methods: Sequence[Method], modality: str, scale: int) -> list[Method]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from ..geometry import Array
+from . import score
 
 SSIM_SIGMA = 1.5
 SSIM_RADIUS = 5
@@ -59,6 +62,33 @@ def block_error(result: Array, picture: Array, scale: int) -> float:
     rows, cols = picture.shape
     sums = result.astype(np.float64).reshape(rows, scale, cols, scale).sum(axis=(1, 3))
     return float(np.abs(sums / scale**2 - picture.astype(np.float64)).max())
+
+
+def consistency(
+    result: Array,
+    picture: Array,
+    degradation: score.Degradation,
+    scale: int,
+    spacing: Sequence[float] | None = None,
+) -> float:
+    """Return ``max |D(result) - input|`` in stored units, ``D`` being what made the input of the truth.
+
+    Parameters
+    ----------
+    result : ndarray
+        ``[rows * s, cols * s]``.
+    picture : ndarray
+        ``[rows, cols]``: what was enlarged.
+    spacing : 2 floats, optional
+        Of the result in mm; needed where the degradation is in mm.
+    """
+    again = degradation.apply(np.asarray(result, dtype=np.float32), scale, spacing)
+    return float(np.abs(again - np.asarray(picture, dtype=np.float32)).max())
+
+
+def power(difference: F32, mask: NDArray[np.bool_] | None = None) -> float:
+    """Return the variance of a picture, of its ``mask`` where there is one: the integral of its power spectrum."""
+    return float(np.var(difference if mask is None else difference[mask], dtype=np.float64))
 
 
 def fine_energy(picture: F32, scale: int) -> float:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import report, table
+from ..errors import InputError
+from . import lesions, report, run, table
+from .command import picture_name
 
 HEAD = """# How good it is
 
@@ -18,26 +21,42 @@ What stands here holds for these scans and these degradations. They are few: rea
 
 ## How it is scored
 
-Protocol {protocol}. Truth: native slices with at least 5 % foreground, cropped to a multiple of the scale; scanner
-reformats are left out; JPEG pictures are first area-meaned by 2. Each truth is made {scale} times smaller, enlarged by
-each method, and compared. {border} pixels are cropped at each border. Scores are averaged over the slices of a subject,
-then over subjects; the 95 % interval is a bootstrap over subjects.
+Protocol {protocol} ([docs/protocol.md](protocol.md), with every formula and its paper). Truth: native slices with at
+least 5 % foreground, cropped to a multiple of the scale; scanner reformats are left out; JPEG pictures are first
+area-meaned by 2. Each truth is made `s` times smaller, enlarged by each method, and compared. `2 s` pixels are cropped
+at each border. Scores are averaged over the slices of a subject, then over subjects; the 95 % interval is a bootstrap
+over subjects, and where there is none there was one subject. {limit}
 
-- **psf 0 to 1.2**: a Gaussian point spread of that sigma in truth pixels, then the mean over {scale} x {scale} pixels.
-  **k-space**: the middle 1/{scale} of k-space, moved onto the project's grid. Noise is not added.
+- **psf 0 to 1.2**: a Gaussian point spread of that sigma in truth pixels, then the mean over `s x s` pixels.
+  **k-space**: the middle `1/s` of k-space, moved onto the project's grid. Noise is not added.
 - **PSNR**: over 4095 HU for CT, 255 for 8-bit pictures, the 0.1 to 99.9 percentile of the truth series for MR and PET.
   **SSIM**: sigma 1.5. **HaarPSI**: the authors' constants, without their first step, which halves the pictures and
-  would hide just what is enlarged. **fg**: the same over the foreground.
+  would hide just what is enlarged. **VIF**: of the pixels, at four scales, on {costly} slices of a scan. **fg**: the
+  same over the foreground.
 - **fine energy**: energy above the input's Nyquist frequency, result over truth: 1 is right, 0 is a blur, more is
-  invented. **MTF50**: where a slanted edge keeps half its contrast, in cycles per output pixel (ISO 12233); the sharp
-  edge has 0.60. **block error**: the largest `|mean of a block - input pixel|` anywhere, in stored units; 0 is what the
-  guard promises.
-- **Rivals**: nearest, bilinear, cubic (Keys, a = -0.5), Lanczos (8 taps), zero-filled k-space (MR), and a linear 5x5
-  filter per output phase, fitted by least squares to the train split of each modality that has one: over sigma 0 to 1,
-  for MR to k-space truncation.
+  invented. **noise power**: of white noise in the input, what part of its variance comes out; repeating pixels has 1
+  (first degradation, {costly} slices of a scan). **MTF50**: where a slanted edge keeps half its contrast, in cycles per
+  output pixel (ISO 12233); the sharp edge has 0.60. **overshoot**: how far the values across that edge go beyond its
+  sides, in percent of the step.
+- **block error**: the largest `|mean of a block - input pixel|` anywhere, in stored units; 0 is what the guard
+  promises. **max D(SR) - LR**: the largest difference between the input and the result that was degraded once more as
+  the truth was ({costly} slices of a scan); the rounding of the input makes up to 0.5.
+- **Lesion test**: discs of {diameters} truth pixels and two contrasts are put into the quietest places of the truth
+  before it is degraded; shown is the weaker one ({contrasts}). **CNR**: (mean within - mean of a ring around) /
+  standard deviation of the ring. **contrast kept**: of the disc's middle. **size**: apparent diameter, where the
+  response exceeds half its peak, over the true one. **false blobs**: what a Laplacian-of-Gaussian detector set to half
+  of the weaker disc finds in the result without any disc, a slice, and not a trace of in the truth; **lost blobs** the
+  reverse. {lesions} slices of a scan.
+- **Rivals**: nearest, bilinear, cubic (Keys, a = -0.5), Lanczos (8 taps), zero-filled k-space (MR), and what is fitted
+  to the train split of each modality that has one, over sigma 0 to 1, for MR to k-space truncation: a linear 5x5 filter
+  per output phase, by least squares.
 """
 
-MODALITY = """## {title}
+GENERATIVE = """
+**{names}** {verb} trained with an adversarial loss: generative, so that fine detail in a result may be invented.
+"""
+
+SECTION = """## {title}, scale {scale}
 
 {count}.
 
@@ -47,17 +66,36 @@ MODALITY = """## {title}
 those of the files at their source; what they say of training is not our split.*
 
 {scores}
+
+### Traits
+
+{traits}
 """
 
 GAIN = """### What the models add
 
-Ours less the rival's, subject by subject.
+Ours less the other's, subject by subject: cubic, the best rival by PSNR, and other models. All pairs are in
+`quality.json`.
 
 {gains}
 """
 
+LESIONS = """### Lesion test
 
-def render(found: Mapping[str, Any], pictures: str) -> str:
+Degradation {degradation}; {count}.
+
+{lesions}
+"""
+
+MORE = """## {title}
+
+{text}
+
+{table}
+"""
+
+
+def render(found: Mapping[str, Any], pictures: str, more: Sequence[Mapping[str, Any]] = ()) -> str:
     """Return the page of a report as Markdown.
 
     Parameters
@@ -66,48 +104,108 @@ def render(found: Mapping[str, Any], pictures: str) -> str:
         A report; see :mod:`.report`.
     pictures : str
         Folder of the pictures, as seen from the page.
+    more : sequence of mapping
+        Further sections, from :func:`further`.
     """
-    what = (
-        f"Split `{found['split']}`, scale {found['scale']}, {found['date']}, commit `{found['commit'] or 'unknown'}`."
-    )
-    if found["limit"]:
-        what += f" **Only {found['limit']} slices per scan: a quick look, not the protocol.**"
-    parts = [
-        HEAD.format(what=what, protocol=found["protocol"], scale=found["scale"], border=2 * found["scale"]),
-        _models(found),
-    ]
-    ours = {row["method"] for row in found["rows"] if row["kind"] == "model"}
-    for modality in table.modalities(found):
-        title = table.TITLES[modality]
-        scores = table.markdown(*table.scores(found, modality), ours)
-        picture = f"{pictures}/{modality}.png" if pictures else f"{modality}.png"
-        parts.append(MODALITY.format(title=title, count=table.count(found, modality), picture=picture, scores=scores))
-        heads, lines = table.gains(found, modality)
+    parts = [_head(found), _models(found)]
+    for scale, modality in table.sections(found):
+        rows = table.rows_of(found, scale, modality)
+        ours, title = table.models(rows), table.TITLES[modality]
+        name = picture_name(modality, scale)
+        parts.append(
+            SECTION.format(
+                title=title,
+                scale=scale,
+                count=table.count(rows),
+                picture=f"{pictures}/{name}" if pictures else name,
+                scores=table.markdown(*table.scores(rows), ours),
+                traits=table.markdown(*table.traits(rows), ours),
+            )
+        )
+        heads, lines = table.gains(rows)
         if lines:
             parts.append(GAIN.format(gains=table.markdown(heads, lines)))
+        parts.append(_lesions(found, scale, modality, ours))
+    parts += [MORE.format(title=m["title"], text=m["text"], table=table.markdown(m["heads"], m["lines"])) for m in more]
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     parts.append(f"Measured in {found['seconds']:.0f} s with Python {found['python']}, {versions}.\n")
     return "\n".join(parts)
+
+
+def _head(found: Mapping[str, Any]) -> str:
+    scales = ", ".join(map(str, found["scales"]))
+    word = "scale" if len(found["scales"]) == 1 else "scales"
+    what = f"Split `{found['split']}`, {word} {scales}, {found['date']}, commit `{found['commit'] or 'unknown'}`."
+    limit = f"**Of each scan at most {found['limit']} slices, spread evenly.**" if found["limit"] else ""
+    weak = {m: values[0] for m, values in {**lesions.CONTRASTS, "8-bit": lesions.CONTRASTS_8BIT}.items()}
+    return HEAD.format(
+        what=what,
+        protocol=found["protocol"],
+        limit=limit,
+        costly=run.COSTLY_SLICES,
+        lesions=run.LESION_SLICES,
+        diameters=", ".join(f"{d:g}" for d in lesions.DIAMETERS),
+        contrasts=f"{weak['CT']:g} HU, {weak['8-bit']:g} gray levels, {100 * weak['MR']:g} % of the range",
+    )
+
+
+def _lesions(found: Mapping[str, Any], scale: int, modality: str, ours: Collection[str]) -> str:
+    heads, lines = table.lesions(found, scale, modality)
+    if not lines:
+        return ""
+    row = next(r for r in found["lesions"] if (r["scale"], r["modality"]) == (scale, modality))
+    return LESIONS.format(
+        degradation=row["degradation"], count=table.count([row]), lesions=table.markdown(heads, lines, ours)
+    )
+
+
+def further(path: Path) -> dict[str, Any]:
+    """Read a further section: ``title``, ``text``, ``heads`` and ``lines`` of one table, all of them text.
+
+    What is scored by other programs than this one comes by such files: sequences, guides, coverage of quantiles.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read or has not these fields.
+    """
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        lines = [[str(cell) for cell in line] for line in said["lines"]]
+        heads = [str(head) for head in said["heads"]]
+        found = {"title": str(said["title"]), "text": str(said["text"]), "heads": heads, "lines": lines}
+    except OSError as e:
+        raise InputError(f"cannot be read ({e.strerror})", path) from None
+    except (ValueError, KeyError, TypeError) as e:
+        raise InputError(f"is no section ({e}); wanted title, text, heads and lines", path) from None
+    if any(len(line) != len(heads) for line in lines):
+        raise InputError(f"has lines that are not {len(heads)} cells wide, as its heads are", path)
+    return found
 
 
 def _models(found: Mapping[str, Any]) -> str:
     if not found["models"]:
         return ""
     lines = [
-        (name, f"**{name}**", m["version"], m["guard"], m["base"], f"`{m['sha256'][:12]}`")
+        (f"**{name}**", m["version"], m["guard"], m["base"], f"`{m['sha256'][:12]}`")
         for name, m in found["models"].items()
     ]
-    heads = ("model", "version", "guard", "base", "SHA-256")
-    return table.markdown(heads, [line[1:] for line in lines]) + "\n"
+    out = table.markdown(("model", "version", "guard", "base", "SHA-256"), lines) + "\n"
+    names = [name for name, m in found["models"].items() if m.get("generative")]
+    if names:
+        out += GENERATIVE.format(names=", ".join(names), verb="was" if len(names) == 1 else "were")
+    return out
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m acutance.evaluate.page", description=__doc__)
     parser.add_argument("report", type=Path, help="quality.json, with the pictures beside it")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the page to write")
+    parser.add_argument("--more", type=Path, nargs="*", default=[], help="JSON files of further sections, in order")
     given = parser.parse_args(arguments)
     pictures = os.path.relpath(given.report.resolve().parent, given.output.resolve().parent)
-    text = render(report.load(given.report), "" if pictures == "." else Path(pictures).as_posix())
+    more = [further(path) for path in given.more]
+    text = render(report.load(given.report), "" if pictures == "." else Path(pictures).as_posix(), more)
     given.output.write_text(text, encoding="utf-8")
 
 

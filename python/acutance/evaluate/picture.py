@@ -30,9 +30,6 @@ SIDE = 80
 SAMPLES = 2
 """Crops per modality, of different subjects."""
 
-SHOWN = {"CT": "psf 0.4", "MR": "k-space", "XR": "psf 0.8", "US": "psf 0.8", "ENDO": "psf 0.8"}
-"""The degradation in the picture; the first where none is named."""
-
 ERROR_PERCENTILE = 99.5
 
 MOST_DETAIL = 0.05
@@ -66,18 +63,12 @@ class Sample:
     detail: float
 
 
-def shown_degradation(modality: str) -> score.Degradation:
-    """Return the degradation that a modality's picture shows."""
-    rows = score.degradations_of(modality)
-    return next((d for d in rows if d.name == SHOWN.get(modality)), rows[0])
-
-
-def best_rival(report: Mapping[str, Any], modality: str, degradation: str) -> str | None:
-    """Return the rival with the highest mean PSNR, cubic not counted, which is shown anyway."""
+def best_rival(report: Mapping[str, Any], scale: int, modality: str, degradation: str) -> str | None:
+    """Return the rival with the highest mean PSNR at a scale, cubic not counted, which is shown anyway."""
     found = [
         (row["scores"]["psnr"]["mean"], row["method"])
         for row in report["rows"]
-        if row["modality"] == modality
+        if (row["scale"], row["modality"]) == (scale, modality)
         and row["degradation"] == degradation
         and row["kind"] == "rival"
         and row["method"] != "cubic"
@@ -153,7 +144,7 @@ def draw(
     shown : sequence of (str, Method)
         Title and method of each column, between the input and the truth.
     """
-    degradation = shown_degradation(modality)
+    degradation = score.shown(modality)
     columns = len(shown) + 3
     layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, hspace=0, wspace=0, rect=(0, 0, 1, 0.985))
     figure = pyplot.figure(figsize=(2.1 * columns + 0.8, 4.75 * len(chosen) + 0.6), layout=layout)
@@ -163,7 +154,7 @@ def draw(
     for k, view in enumerate(views):
         _draw_whole(figure.add_subplot(grid[2 * k : 2 * k + 2, 0]), view)
         _draw_crops(figure, grid[2 * k, 1:], view, [title for title, _ in shown])
-        _draw_errors(figure, grid[2 * k + 1, 1:], view, limit, _unit(modality))
+        _draw_errors(figure, grid[2 * k + 1, 1:], view, limit, score.unit(modality))
     figure.suptitle(f"{TITLES.get(modality, modality)}, degraded by {degradation.name}, scale {scale}", fontsize=12)
     figure.savefig(path, dpi=100, metadata={"Software": "acutance evaluate"})
     pyplot.close(figure)
@@ -191,7 +182,7 @@ class _View:
         results = [np.asarray(enlarge(method, picture)[0][window], dtype=np.float32) for _, method in shown]
         truth = np.asarray(sample.truth[window], dtype=np.float32)
         peak = sample.series.value_range[1] - sample.series.value_range[0]
-        unit = np.float32(100 / peak if _unit(sample.scan.modality).startswith("%") else 1)
+        unit = np.float32(score.in_unit(sample.scan.modality, sample.series.value_range))
         small = picture.pixels[tuple(slice(c // scale, (c + side) // scale) for c in sample.corner)]
         ratios = [score.psnr(truth, r, peak) for r in results]
         return cls(sample, side, small, results, [(r - truth) * unit for r in results], truth, ratios)
@@ -219,12 +210,6 @@ class _View:
         axis = score.acquisition_axis(image.shape, [float(z) for z in image.header.get_zooms()])
         along: Array = np.asarray(image.affine)[:3, 1 if axis == 2 else 2]
         return bool(along[np.argmax(np.abs(along))] > 0)
-
-
-def _unit(modality: str) -> str:
-    if modality == "CT":
-        return "HU"
-    return "% of range" if modality in ("MR", "PET", "NM") else "gray levels"
 
 
 def _show(axis: Any, pixels: Array, low: float, high: float, cmap: str = "gray") -> Any:

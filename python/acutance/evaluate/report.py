@@ -2,14 +2,19 @@
 
 A report is plain data that JSON can hold::
 
-    {"protocol": 1, "split": "val", "scale": 2, "software": "0.1.0", "commit": "...", "seconds": 61.0, ...,
+    {"protocol": 1, "split": "val", "scales": [2], "software": "0.1.0", "commit": "...", "seconds": 61.0, ...,
      "models": {name: {"version": "1.0", "sha256": "...", "guard": "box"}},
-     "rows": [{"modality": "CT", "degradation": "psf 0.4", "method": "ct-rt-x2", "kind": "model",
+     "rows": [{"scale": 2, "modality": "CT", "degradation": "psf 0.4", "method": "ct-rt-x2", "kind": "model",
                "subjects": 2, "slices": 110,
                "scores": {"psnr": {"mean": 40.1, "low": 39.0, "high": 41.2}, ...},
-               "block_error": 0.0, "mtf50": 0.41, "fell_back": None,
+               "block_error": 0.0, "consistency": 0.5, "mtf50": 0.41, "overshoot": 0.02, "fell_back": None,
                "against": {"cubic": {"psnr": {"mean": 4.4, "low": ..., "high": ..., "worst": ..., "worst_slice": ...},
-                                     ...}}}]}
+                                     ...}}}],
+     "lesions": [{"scale": 2, "modality": "CT", "degradation": "psf 0.4", "method": "ct-rt-x2", "kind": "model",
+                  "subjects": 2, "slices": 4, "false": {"mean": 1.5, "low": ..., "high": ...}, "lost": {...},
+                  "discs": [{"diameter": 4.0, "level": 0, "count": 4, "cnr": 2.1, "kept": 0.8, "size": 1.1}, ...]}]}
+
+A method ``"truth"`` among the lesions is the truth itself.
 
 Infinite and unknown numbers are the strings ``"inf"``, ``"-inf"`` and ``"nan"``, which JSON numbers cannot be.
 """
@@ -25,9 +30,13 @@ from typing import Any
 
 from ..errors import InputError
 from . import statistics
+from .lesions import Finding
 
-SCORES = ("psnr", "psnr_fg", "ssim", "ssim_fg", "haarpsi", "haarpsi_fg", "fine_energy")
-"""Scores of one slice that are averaged; ``_fg``: of the foreground. ``block_error`` is a maximum instead."""
+SCORES = ("psnr", "psnr_fg", "ssim", "ssim_fg", "haarpsi", "haarpsi_fg", "vif", "fine_energy", "noise_power")
+"""Scores of one slice that are averaged; ``_fg``: of the foreground."""
+
+LARGEST = ("block_error", "consistency")
+"""Scores of one slice of which the largest counts."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,9 +49,10 @@ class Record:
     place : str
         Path and slice number, which make the slice unique.
     scores : dict of str to float
-        :data:`SCORES` and ``block_error``.
+        :data:`SCORES` and :data:`LARGEST`; NaN for what was not taken of this slice.
     fell_back : str or None
         Why the model gave its base instead.
+    scale : int
     """
 
     modality: str
@@ -52,15 +62,16 @@ class Record:
     place: str
     scores: Mapping[str, float]
     fell_back: str | None = None
+    scale: int = 2
 
 
 def rows(
     records: Iterable[Record],
     kinds: Mapping[str, str],
     against: Sequence[str],
-    edges: Mapping[tuple[str, str, str], float],
+    edges: Mapping[tuple[int, str, str, str], Mapping[str, float]],
 ) -> list[dict[str, Any]]:
-    """Average slices into one row per modality, degradation and method, in the order of the records.
+    """Average slices into one row per scale, modality, degradation and method, in the order of the records.
 
     Parameters
     ----------
@@ -69,17 +80,17 @@ def rows(
         Method to ``"rival"`` or ``"model"``; models are compared to each method in ``against``.
     against : sequence of str
     edges : mapping
-        (modality, degradation, method) to MTF50 in cycles per output pixel.
+        (scale, modality, degradation, method) to ``mtf50`` and ``overshoot``; see :func:`acutance.evaluate.run.edges`.
     """
-    groups: dict[tuple[str, str], dict[str, list[Record]]] = {}
+    groups: dict[tuple[int, str, str], dict[str, list[Record]]] = {}
     for r in records:
-        groups.setdefault((r.modality, r.degradation), {}).setdefault(r.method, []).append(r)
+        groups.setdefault((r.scale, r.modality, r.degradation), {}).setdefault(r.method, []).append(r)
     out = []
-    for (modality, degradation), methods in groups.items():
+    for group, methods in groups.items():
         ordered = {m: sorted(found, key=lambda r: r.place) for m, found in methods.items()}
         for method, found in ordered.items():
             row = _row(found, kinds[method])
-            row["mtf50"] = edges.get((modality, degradation, method), math.nan)
+            row |= edges.get((*group, method), {"mtf50": math.nan, "overshoot": math.nan})
             if kinds[method] == "model":
                 rivals = [m for m in against if m in ordered and m != method]
                 row["against"] = {m: _against(found, ordered[m]) for m in rivals}
@@ -91,6 +102,7 @@ def _row(found: Sequence[Record], kind: str) -> dict[str, Any]:
     first = found[0]
     fallen = [r.fell_back for r in found if r.fell_back]
     return {
+        "scale": first.scale,
         "modality": first.modality,
         "degradation": first.degradation,
         "method": first.method,
@@ -98,9 +110,46 @@ def _row(found: Sequence[Record], kind: str) -> dict[str, Any]:
         "subjects": len({r.subject for r in found}),
         "slices": len(found),
         "scores": {k: statistics.summary(_subjects(found, k)) for k in SCORES},
-        "block_error": max(r.scores["block_error"] for r in found),
+        **{k: _largest(r.scores[k] for r in found) for k in LARGEST},
         "fell_back": f"{len(fallen)} of {len(found)} slices: {fallen[0]}" if fallen else None,
     }
+
+
+def _largest(values: Iterable[float]) -> float:
+    return max((x for x in values if not math.isnan(x)), default=math.nan)
+
+
+def lesion_rows(findings: Iterable[Finding], kinds: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Average the lesion test into one row per scale, modality and method, in the order of the findings."""
+    groups: dict[tuple[int, str, str, str], list[Finding]] = {}
+    for f in findings:
+        groups.setdefault((f.scale, f.modality, f.degradation, f.method), []).append(f)
+    out = []
+    for (scale, modality, degradation, method), found in groups.items():
+        seen = [(f.subject, s) for f in found for s in f.seen]
+        discs = []
+        for diameter, level in sorted({(s.diameter, s.level) for _, s in seen}):
+            these = [(subject, s) for subject, s in seen if (s.diameter, s.level) == (diameter, level)]
+            means = {
+                k: statistics.summary(statistics.per_subject([(who, getattr(s, k)) for who, s in these]))["mean"]
+                for k in ("cnr", "kept", "size")
+            }
+            discs.append({"diameter": diameter, "level": level, "count": len(these), **means})
+        out.append(
+            {
+                "scale": scale,
+                "modality": modality,
+                "degradation": degradation,
+                "method": method,
+                "kind": kinds.get(method, "truth"),
+                "subjects": len({f.subject for f in found}),
+                "slices": len(found),
+                "false": statistics.summary(statistics.per_subject([(f.subject, float(f.false)) for f in found])),
+                "lost": statistics.summary(statistics.per_subject([(f.subject, float(f.lost)) for f in found])),
+                "discs": discs,
+            }
+        )
+    return out
 
 
 def _against(ours: Sequence[Record], rival: Sequence[Record]) -> dict[str, Any]:

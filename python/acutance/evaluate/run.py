@@ -17,12 +17,24 @@ from numpy.typing import NDArray
 from .. import degrade
 from ..errors import UsageError
 from ..geometry import Array
-from . import edge, haarpsi, metrics, scans, score
+from . import edge, haarpsi, lesions, metrics, scans, score, vif
 from .methods import Input, Method, enlarge, usable
 from .report import Record
 
 CHUNK = 16
 """Truth slices per task."""
+
+COSTLY_SLICES = 8
+"""Truths of a scan, spread evenly, on which the costly scores are taken."""
+
+LESION_SLICES = 2
+"""Truths of a scan that the lesion test is made on."""
+
+NOISE = {"CT": 20.0, "MR": 0.02, "PET": 0.02, "NM": 0.02}
+"""Standard deviation of the noise whose way through a method is measured: HU for CT, else a part of the range."""
+
+NOISE_8BIT = 3.0
+"""Gray levels."""
 
 EDGE_SIDE, EDGE_MARGIN = 192, 24
 """Pixels of the slanted edge, and those along its border that are not measured: k-space repeats beyond it."""
@@ -39,12 +51,20 @@ F32 = NDArray[np.float32]
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """Some truth slices of one scan, by their places among its truths."""
+    """Some truth slices of one scan, by their places among its truths.
+
+    Attributes
+    ----------
+    costly, lesions : frozenset of int
+        Those of the places with the costly scores, and with the lesion test.
+    """
 
     scan: scans.Scan
     methods: tuple[Method, ...]
     scale: int
     places: tuple[int, ...]
+    costly: frozenset[int] = frozenset()
+    lesions: frozenset[int] = frozenset()
 
 
 def plan(data: Path, split: str, modality: str, methods: Sequence[Method], scale: int, limit: int = 0) -> list[Task]:
@@ -61,15 +81,26 @@ def plan(data: Path, split: str, modality: str, methods: Sequence[Method], scale
         series = scans.load(scan)
         if series is None:
             continue
-        count = len(series.truths(scale))
-        places = list(range(count))
-        if limit and count > limit:
-            places = [(2 * k + 1) * count // (2 * limit) for k in range(limit)]
-        out += [Task(scan, found, scale, tuple(places[k : k + CHUNK])) for k in range(0, len(places), CHUNK)]
+        places = spread(range(len(series.truths(scale))), limit)
+        costly, marked = frozenset(spread(places, COSTLY_SLICES)), frozenset(spread(places, LESION_SLICES))
+        for k in range(0, len(places), CHUNK):
+            part = tuple(places[k : k + CHUNK])
+            out.append(Task(scan, found, scale, part, costly.intersection(part), marked.intersection(part)))
     return out
 
 
-def run(tasks: Sequence[Task], jobs: int, done: Callable[[int], None] = lambda _: None) -> list[Record]:
+def spread(places: Sequence[int], limit: int) -> list[int]:
+    """Return at most ``limit`` of the places, spread evenly; all of them for 0."""
+    count = len(places)
+    if not limit or count <= limit:
+        return list(places)
+    return [places[(2 * k + 1) * count // (2 * limit)] for k in range(limit)]
+
+
+Measured = tuple[list[Record], list[lesions.Finding]]
+
+
+def run(tasks: Sequence[Task], jobs: int, done: Callable[[int], None] = lambda _: None) -> Measured:
     """Measure all tasks, in this process for one job.
 
     Parameters
@@ -79,16 +110,18 @@ def run(tasks: Sequence[Task], jobs: int, done: Callable[[int], None] = lambda _
     done : callable
         Told how many slices were just finished.
     """
-    out: list[Record] = []
+    records: list[Record] = []
+    findings: list[lesions.Finding] = []
     with _mapper(min(jobs, len(tasks))) as each:
-        for task, records in zip(tasks, each(tasks), strict=True):
-            out += records
+        for task, (found, seen) in zip(tasks, each(tasks), strict=True):
+            records += found
+            findings += seen
             done(len(task.places))
-    return out
+    return records, findings
 
 
 @contextlib.contextmanager
-def _mapper(jobs: int) -> Iterator[Callable[[Sequence[Task]], Iterator[list[Record]]]]:
+def _mapper(jobs: int) -> Iterator[Callable[[Sequence[Task]], Iterator[Measured]]]:
     if jobs <= 1:
         yield lambda tasks: map(measure_task, tasks)
         return
@@ -103,26 +136,36 @@ def default_jobs() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def measure_task(task: Task) -> list[Record]:
+def measure_task(task: Task) -> Measured:
     """Degrade, enlarge and measure the slices of a task."""
     series = _series(task.scan)
-    modality, scale, spacing = task.scan.modality, task.scale, series.spacing
-    out = []
-    for degradation in score.degradations_of(modality):
-        pictures, value_range = degraded(task.scan, degradation, scale)
+    modality, subject, scale = task.scan.modality, task.scan.subject, task.scale
+    records, findings = [], []
+    rows = score.degradations_of(modality)
+    for degradation in rows:
         for place in task.places:
             index, truth = _truths(task.scan, scale)[place]
-            picture = Input(
-                pictures[index],
-                modality,
-                scale,
-                None if spacing is None else (spacing[0] * scale, spacing[1] * scale),
-                value_range,
-            )
-            subject, name = task.scan.subject, f"{task.scan.path.name}#{index:04d}"
-            for method, scores, fell_back in measure(truth, picture, series.value_range, task.methods):
-                out.append(Record(modality, degradation.name, method.name, subject, name, scores, fell_back))
-    return out
+            picture = _input(task.scan, degradation, scale, index)
+            costly = Costly(degradation, series.spacing, degradation == rows[0]) if place in task.costly else None
+            name = f"{task.scan.path.name}#{index:04d}"
+            for method, scores, fell_back in measure(truth, picture, series.value_range, task.methods, costly):
+                records.append(Record(modality, degradation.name, method.name, subject, name, scores, fell_back, scale))
+    shown = score.shown(modality)
+    for place in sorted(task.lesions):
+        index, truth = _truths(task.scan, scale)[place]
+        small = _input(task.scan, shown, scale, index)
+        case = lesions.Case.of(truth, small, shown, series.spacing, series.value_range, turn=place)
+        for name, seen, false, lost in lesions.examine(case, task.methods):
+            findings.append(lesions.Finding(scale, modality, shown.name, name, subject, seen, false, lost))
+    return records, findings
+
+
+def _input(scan: scans.Scan, degradation: score.Degradation, scale: int, index: int) -> Input:
+    """Return the degraded picture of a scan's slice."""
+    spacing = _series(scan).spacing
+    pictures, value_range = degraded(scan, degradation, scale)
+    enlarged = None if spacing is None else (spacing[0] * scale, spacing[1] * scale)
+    return Input(pictures[index], scan.modality, scale, enlarged, value_range)
 
 
 @functools.lru_cache(maxsize=1)
@@ -155,40 +198,117 @@ def degraded(
     return {i: degradation.apply(t, scale, series.spacing) for i, t in _truths(scan, scale)}, None
 
 
-def measure(
-    truth: Array, picture: Input, value_range: tuple[float, float], methods: Sequence[Method]
-) -> Iterator[tuple[Method, dict[str, float], str | None]]:
-    """Enlarge one picture by each method and score it against the truth; yields method, scores and ``fell_back``."""
-    scale = picture.scale
-    low, peak = value_range[0], value_range[1] - value_range[0]
-    mask = score.inner(score.foreground(picture.modality, truth, value_range), scale)
-    inner = np.ascontiguousarray(score.inner(truth, scale), dtype=np.float32)
-    haar = haarpsi.decompose((inner - np.float32(low)) * np.float32(255 / peak))
-    fine = metrics.fine_energy(inner, scale)
-    part = None if mask.all() else mask
-    for method in methods:
-        result, fell_back = enlarge(method, picture)
-        found = np.ascontiguousarray(score.inner(result, scale), dtype=np.float32)
-        found_haar = haarpsi.decompose((found - np.float32(low)) * np.float32(255 / peak))
-        ssim, ssim_fg = metrics.ssim(inner, found, peak, part)
-        scores = {
-            "psnr": score.psnr(inner, found, peak),
+@dataclasses.dataclass(frozen=True)
+class Costly:
+    """What the costly scores of a slice need to know.
+
+    Attributes
+    ----------
+    degradation : score.Degradation
+        What made the input of the truth.
+    spacing : (float, float) or None
+        Of the truth in mm.
+    noise : bool
+        Whether the way of noise is measured, which enlarges the picture a second time.
+    """
+
+    degradation: score.Degradation
+    spacing: tuple[float, float] | None
+    noise: bool
+
+
+class _Scorer:
+    """One picture's truth, prepared to be compared with results."""
+
+    def __init__(self, truth: Array, picture: Input, value_range: tuple[float, float], costly: Costly | None) -> None:
+        scale = picture.scale
+        self.picture, self.value_range, self.costly = picture, value_range, costly
+        self.low, self.peak = value_range[0], value_range[1] - value_range[0]
+        mask = score.inner(score.foreground(picture.modality, truth, value_range), scale)
+        self.part = None if mask.all() else mask
+        self.inner = self.cut(truth)
+        self.haar = haarpsi.decompose(self.gray(self.inner))
+        self.fine = metrics.fine_energy(self.inner, scale)
+        self.vif = None if costly is None or min(mask.shape) < vif.SMALLEST else vif.decompose(self.gray(self.inner))
+        self.noisy = noisy(picture, value_range) if costly is not None and costly.noise else None
+
+    def cut(self, picture: Array) -> F32:
+        return np.ascontiguousarray(score.inner(picture, self.picture.scale), dtype=np.float32)
+
+    def gray(self, picture: F32) -> F32:
+        """Return values in 0 to 255."""
+        return np.asarray((picture - np.float32(self.low)) * np.float32(255 / self.peak))
+
+    def scores(self, method: Method) -> tuple[dict[str, float], str | None]:
+        """Return the scores of a method, and why it gave its base instead."""
+        scale, part = self.picture.scale, self.part
+        result, fell_back = enlarge(method, self.picture)
+        found = self.cut(result)
+        haar = haarpsi.decompose(self.gray(found))
+        ssim, ssim_fg = metrics.ssim(self.inner, found, self.peak, part)
+        out = {
+            "psnr": score.psnr(self.inner, found, self.peak),
             "ssim": ssim,
-            "haarpsi": haarpsi.similarity(haar, found_haar),
-            "fine_energy": metrics.fine_energy(found, scale) / fine if fine > 0 else float("nan"),
-            "block_error": metrics.block_error(result, picture.pixels, scale),
+            "haarpsi": haarpsi.similarity(self.haar, haar),
+            "fine_energy": metrics.fine_energy(found, scale) / self.fine if self.fine > 0 else float("nan"),
+            "block_error": metrics.block_error(result, self.picture.pixels, scale),
         }
-        scores["psnr_fg"] = scores["psnr"] if part is None else score.psnr(inner, found, peak, part)
-        scores["ssim_fg"] = ssim if part is None else ssim_fg
-        scores["haarpsi_fg"] = scores["haarpsi"] if part is None else haarpsi.similarity(haar, found_haar, part)
-        yield method, scores, fell_back
+        out["psnr_fg"] = out["psnr"] if part is None else score.psnr(self.inner, found, self.peak, part)
+        out["ssim_fg"] = ssim if part is None else ssim_fg
+        out["haarpsi_fg"] = out["haarpsi"] if part is None else haarpsi.similarity(self.haar, haar, part)
+        return out | self._costly(method, result, found), fell_back
+
+    def _costly(self, method: Method, result: Array, found: F32) -> dict[str, float]:
+        out = dict.fromkeys(("vif", "consistency", "noise_power"), float("nan"))
+        if self.vif is not None:
+            out["vif"] = vif.fidelity(self.vif, vif.decompose(self.gray(found)))
+        if self.costly is not None:
+            error = metrics.consistency(
+                result, self.picture.pixels, self.costly.degradation, self.picture.scale, self.costly.spacing
+            )
+            out["consistency"] = error * score.in_unit(self.picture.modality, self.value_range)
+        if self.noisy is not None:
+            way = self.cut(enlarge(method, self.noisy)[0]) - found
+            added = self.noisy.pixels.astype(np.float32) - self.picture.pixels.astype(np.float32)
+            out["noise_power"] = metrics.power(way, self.part) / metrics.power(added)
+        return out
 
 
-def edges(modality: str, methods: Sequence[Method], scale: int) -> dict[tuple[str, str, str], float]:
-    """Measure MTF50 of a slanted edge that was degraded and enlarged.
+def noisy(picture: Input, value_range: tuple[float, float]) -> Input:
+    """Return a picture with white Gaussian noise, the same whenever it is asked for, rounded as its dtype needs."""
+    sigma = NOISE.get(picture.modality, NOISE_8BIT)
+    if picture.modality in ("MR", "PET", "NM"):
+        sigma *= value_range[1] - value_range[0]
+    noise = np.random.default_rng(0).standard_normal(picture.pixels.shape, dtype=np.float32) * np.float32(sigma)
+    pixels = score.rounded(picture.pixels.astype(np.float32) + noise, picture.pixels.dtype)
+    return dataclasses.replace(picture, pixels=pixels)
 
-    The mean over an edge near the columns and one near the rows, in cycles per output pixel, by (modality,
-    degradation, method). The sharp edge itself has 0.60, that of a pixel as large as an output pixel.
+
+def measure(
+    truth: Array,
+    picture: Input,
+    value_range: tuple[float, float],
+    methods: Sequence[Method],
+    costly: Costly | None = None,
+) -> Iterator[tuple[Method, dict[str, float], str | None]]:
+    """Enlarge one picture by each method and score it against the truth; yields method, scores and ``fell_back``.
+
+    Parameters
+    ----------
+    costly : Costly, optional
+        With it ``vif``, ``consistency`` and ``noise_power`` are taken too; else they are NaN.
+    """
+    scorer = _Scorer(truth, picture, value_range, costly)
+    for method in methods:
+        yield (method, *scorer.scores(method))
+
+
+def edges(modality: str, methods: Sequence[Method], scale: int) -> dict[tuple[int, str, str, str], dict[str, float]]:
+    """Measure a slanted edge that was degraded and enlarged.
+
+    By (scale, modality, degradation, method): ``mtf50`` in cycles per output pixel and ``overshoot`` as a part of the
+    step, the means over an edge near the columns and one near the rows. The sharp edge itself has 0.60, that of a pixel
+    as large as an output pixel, and no overshoot.
     """
     levels = EDGE_LEVELS.get(modality, EDGE_LEVELS_8BIT)
     dtype = np.dtype(np.int16 if modality in EDGE_LEVELS else np.uint8)
@@ -198,7 +318,7 @@ def edges(modality: str, methods: Sequence[Method], scale: int) -> dict[tuple[st
     out = {}
     for degradation in score.degradations_of(modality):
         for method in usable(methods, modality, scale):
-            found = []
+            seen = []
             for turned in (False, True):
                 truth = np.ascontiguousarray(upright.T if turned else upright)
                 picture = Input(
@@ -208,8 +328,10 @@ def edges(modality: str, methods: Sequence[Method], scale: int) -> dict[tuple[st
                     (spacing[0] * scale, spacing[1] * scale),
                     (0.0, 1000.0) if modality in ("MR", "PET", "NM") else None,
                 )
-                result, _ = enlarge(method, picture)
-                seen = result[EDGE_MARGIN:-EDGE_MARGIN, EDGE_MARGIN:-EDGE_MARGIN]
-                found.append(edge.mtf50(seen.T if turned else seen))
-            out[modality, degradation.name, method.name] = float(np.mean(found))
+                result = enlarge(method, picture)[0][EDGE_MARGIN:-EDGE_MARGIN, EDGE_MARGIN:-EDGE_MARGIN]
+                seen.append(result.T if turned else result)
+            out[scale, modality, degradation.name, method.name] = {
+                "mtf50": float(np.mean([edge.mtf50(x) for x in seen])),
+                "overshoot": float(np.mean([edge.overshoot(x) for x in seen])),
+            }
     return out

@@ -119,6 +119,15 @@ def degradations_of(modality: str) -> tuple[Degradation, ...]:
     return _TABLE[modality]
 
 
+_SHOWN = {"CT": "psf 0.4", "MR": "k-space", "XR": "psf 0.8", "US": "psf 0.8", "ENDO": "psf 0.8"}
+
+
+def shown(modality: str) -> Degradation:
+    """Return the row that pictures show and lesions are looked for in."""
+    rows = degradations_of(modality)
+    return next((d for d in rows if d.name == _SHOWN.get(modality)), rows[0])
+
+
 def acquisition_axis(shape: Sequence[int], spacing: Sequence[float]) -> int:
     """Return the axis of a volume along which its slices lie.
 
@@ -149,6 +158,18 @@ def data_range(modality: str, series: Sequence[Array]) -> tuple[float, float]:
     values = np.concatenate([np.asarray(s).ravel() for s in series])
     low, high = np.percentile(values, (0.1, 99.9))
     return float(low), float(high)
+
+
+def unit(modality: str) -> str:
+    """Return the unit in which differences of a modality's values are told."""
+    if modality == "CT":
+        return "HU"
+    return "gray levels" if modality in ("XR", "US", "ENDO") else "% of range"
+
+
+def in_unit(modality: str, value_range: tuple[float, float]) -> float:
+    """Return the factor that takes differences of stored values into :func:`unit`."""
+    return 100 / (value_range[1] - value_range[0]) if unit(modality).startswith("%") else 1.0
 
 
 def foreground(modality: str, truth: Array, value_range: tuple[float, float]) -> Mask:
