@@ -197,8 +197,9 @@ def rich_tables(report: Mapping[str, Any]) -> list[Table]:
         ours, title = models(rows), f"{TITLES[modality]}, {report['split']} split, scale {scale}: {count(rows)}"
         out.append(_rich(title, *scores(rows), ours))
         out.append(_rich(f"{TITLES[modality]}: traits", *traits(rows), ours))
-        found = [("gain", *gains(rows), set()), ("lesion test", *lesions(report, scale, modality), ours)]
-        out += [_rich(f"{TITLES[modality]}: {what}", *rest) for what, *rest in found if rest[1]]
+        for what, (heads, lines) in (("gain", gains(rows)), ("lesion test", lesions(report, scale, modality))):
+            if lines:
+                out.append(_rich(f"{TITLES[modality]}: {what}", heads, lines, set() if what == "gain" else ours))
     return out
 
 
