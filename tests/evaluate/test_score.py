@@ -105,3 +105,49 @@ def test_psnr() -> None:
 
 def test_borders_are_not_scored() -> None:
     assert score.inner(np.zeros((40, 30)), 3).shape == (28, 18)
+
+
+NOISY = [(m, row) for m in ("CT", "MR", "XR", "US", "ENDO") for row in score.noise_rows_of(m)]
+
+
+def test_noise_rows_stand_apart() -> None:
+    assert [r.name for r in score.noise_rows_of("CT")] == ["noise 25 HU", "noise 50 HU"]
+    assert [r.name for r in score.noise_rows_of("MR")] == ["rician 3 %", "rician 6 %"]
+    assert [r.name for r in score.noise_rows_of("XR")] == ["noise 3 %", "noise 6 %"]
+    assert score.noise_rows_of("PET") == ()
+    assert not any(row.noise for m in score.MODALITIES for row in score.degradations_of(m))
+    with pytest.raises(UsageError, match="no protocol for modality EEG"):
+        score.noise_rows_of("EEG")
+
+
+@pytest.mark.parametrize(("modality", "row"), NOISY, ids=lambda x: getattr(x, "name", x))
+def test_noise_is_as_strong_as_its_row_says(modality: str, row: score.Degradation) -> None:
+    dtype = {"CT": np.int16, "MR": np.float32}.get(modality, np.uint8)
+    truth = np.full((256, 256), 120, dtype=dtype)
+    span = {"CT": (-1024.0, 3071.0), "MR": (0.0, 200.0)}.get(modality, (0.0, 255.0))
+    if modality == "CT":  # 300 mm of water
+        y, x = np.mgrid[:256, :256] - 127.5
+        truth = np.where(np.hypot(y, x) * 1.17 < 150, 0, -1000).astype(dtype)
+    small = row.apply(truth, 2, (1.17, 1.17), span)
+    assert small.dtype == dtype and small.shape == (128, 128)
+    wanted = row.noise if modality == "CT" else row.noise * (span[1] - span[0])
+    middle = small[48:80, 48:80] if modality == "CT" else small
+    assert middle.astype(float).std() == pytest.approx(wanted, rel=0.12 if modality == "CT" else 0.03)
+
+
+def test_a_slices_noise_is_always_the_same_and_anothers_is_not() -> None:
+    row = score.noise_rows_of("XR")[0]
+    truth = np.random.default_rng(0).integers(0, 255, (32, 32)).astype(np.uint8)
+    first, again = (row.apply(truth, 2, value_range=(0.0, 255.0)) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    clean = score.degradations_of("XR")[0]
+    noise = [row.apply(t, 2, value_range=(0.0, 255.0)) - clean.apply(t, 2).astype(float) for t in (truth, truth.T)]
+    assert np.abs(noise[0] - noise[1].T).max() > 5
+
+
+def test_noise_says_what_it_needs() -> None:
+    truth = np.zeros((8, 8), dtype=np.float32)
+    with pytest.raises(UsageError, match="'noise 25 HU' is in mm; wanted the spacing"):
+        score.noise_rows_of("CT")[0].apply(truth, 2)
+    with pytest.raises(UsageError, match="noise of 'rician 3 %' is a part of the data range"):
+        score.noise_rows_of("MR")[0].apply(truth, 2)

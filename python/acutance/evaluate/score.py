@@ -7,8 +7,9 @@ nowhere else.
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +36,11 @@ CT_FOREGROUND = -533.0
 PET_PSF_MM = 5.0
 """Full width at half maximum."""
 
-FWHM = 2 * float(np.sqrt(2 * np.log(2)))
-"""Full width at half maximum of a Gaussian of sigma 1."""
+CT_NOISE_HU = (25.0, 50.0)
+"""Standard deviation in the middle of 300 mm of water: about a quarter, and a sixteenth, of an abdomen's usual dose."""
+
+NOISE_PARTS = (0.03, 0.06)
+"""Of the data range, for MR and 8 bits."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,20 +55,35 @@ class Degradation:
     sigma : float
         Of the point spread, in truth pixels, or in mm with ``in_mm``.
     in_mm : bool
+    noise : float
+        Standard deviation of what is added to the small picture: in HU in the middle of 300 mm of water for ``"ct"``,
+        else as a part of the data range; 0 for none.
+    noise_kind : str
+        ``"gaussian"``, ``"rician"`` or ``"ct"`` (:func:`acutance.degrade.ct_noise`).
     """
 
     name: str
     kind: str = "area"
     sigma: float = 0.0
     in_mm: bool = False
+    noise: float = 0.0
+    noise_kind: Literal["gaussian", "rician", "ct"] = "gaussian"
 
-    def apply(self, truth: Array, scale: int, spacing: Sequence[float] | None = None) -> Array:
+    def apply(
+        self,
+        truth: Array,
+        scale: int,
+        spacing: Sequence[float] | None = None,
+        value_range: tuple[float, float] | None = None,
+    ) -> Array:
         """Return the small picture of a truth ``[rows * s, cols * s]``.
 
         Parameters
         ----------
         spacing : 2 floats, optional
-            Of the truth in mm; needed with ``in_mm``.
+            Of the truth in mm; needed with ``in_mm`` and for CT's noise.
+        value_range : (float, float), optional
+            As :func:`data_range`; needed for other noise.
 
         Returns
         -------
@@ -75,20 +94,48 @@ class Degradation:
         Raises
         ------
         UsageError
-            A side is no multiple of ``scale``, or the spacing is needed and missing.
+            A side is no multiple of ``scale``, or the spacing or range is needed and missing.
         """
         if self.kind == "k-space":
-            return degradations.truncate(truth, scale)
-        sigma = self.sigma
-        if self.in_mm:
-            if spacing is None:
-                raise UsageError(f"degradation '{self.name}' is in mm; wanted the spacing of the truth")
-            sigma /= float(np.mean(spacing))
-        return rounded(degradations.area_mean(truth, scale, sigma), truth.dtype)
+            return self._noisy(degradations.truncate(truth, scale), truth, scale, spacing, value_range)
+        sigma = self.sigma / self._pixel(spacing) if self.in_mm else self.sigma
+        small = degradations.area_mean(truth, scale, sigma)
+        return rounded(self._noisy(small, truth, scale, spacing, value_range), truth.dtype)
+
+    def _pixel(self, spacing: Sequence[float] | None) -> float:
+        if spacing is None:
+            raise UsageError(f"degradation '{self.name}' is in mm; wanted the spacing of the truth")
+        return float(np.mean(spacing))
+
+    def _noisy(
+        self,
+        small: F32,
+        truth: Array,
+        scale: int,
+        spacing: Sequence[float] | None,
+        value_range: tuple[float, float] | None,
+    ) -> F32:
+        """Add the noise; its seed is the truth's samples, so that a slice's noise is always the same."""
+        if self.noise == 0:
+            return small
+        samples = np.ascontiguousarray(truth)
+        rng = np.random.default_rng([zlib.crc32(samples.tobytes()), zlib.crc32(self.name.encode())])
+        if self.noise_kind == "ct":
+            return degradations.ct_noise(small, self.noise, self._pixel(spacing) * scale, rng)
+        if value_range is None:
+            raise UsageError(f"the noise of '{self.name}' is a part of the data range; wanted the range")
+        sigma = self.noise * (value_range[1] - value_range[0])
+        if self.noise_kind == "rician":
+            return degradations.rician(small, sigma, rng)
+        return small + rng.standard_normal(small.shape, dtype=np.float32) * np.float32(sigma)
 
 
 def _psf(*sigmas: float) -> tuple[Degradation, ...]:
     return tuple(Degradation(f"psf {s:g}", sigma=s) for s in sigmas)
+
+
+def _gaussian_noise() -> tuple[Degradation, ...]:
+    return tuple(Degradation(f"noise {100 * x:g} %", noise=x) for x in NOISE_PARTS)
 
 
 _EIGHT_BIT = _psf(0.0, 0.8)
@@ -98,8 +145,18 @@ _TABLE = {
     "XR": _EIGHT_BIT,
     "US": _EIGHT_BIT,
     "ENDO": _EIGHT_BIT,
-    "PET": (Degradation("psf 5 mm", sigma=PET_PSF_MM / FWHM, in_mm=True),),
-    "NM": (Degradation("psf 5 mm", sigma=PET_PSF_MM / FWHM, in_mm=True),),
+    "PET": (Degradation("psf 5 mm", sigma=PET_PSF_MM / degradations.FWHM, in_mm=True),),
+    "NM": (Degradation("psf 5 mm", sigma=PET_PSF_MM / degradations.FWHM, in_mm=True),),
+}
+
+_NOISE_TABLE = {
+    "CT": tuple(Degradation(f"noise {x:g} HU", noise=x, noise_kind="ct") for x in CT_NOISE_HU),
+    "MR": tuple(
+        Degradation(f"rician {100 * x:g} %", kind="k-space", noise=x, noise_kind="rician") for x in NOISE_PARTS
+    ),
+    "XR": _gaussian_noise(),
+    "US": _gaussian_noise(),
+    "ENDO": _gaussian_noise(),
 }
 
 MODALITIES = tuple(_TABLE)
@@ -107,7 +164,7 @@ MODALITIES = tuple(_TABLE)
 
 
 def degradations_of(modality: str) -> tuple[Degradation, ...]:
-    """Return the rows of a modality's table.
+    """Return the rows of a modality's table, which are free of noise.
 
     Raises
     ------
@@ -126,6 +183,18 @@ def shown(modality: str) -> Degradation:
     """Return the row that pictures show and lesions are looked for in."""
     rows = degradations_of(modality)
     return next((d for d in rows if d.name == _SHOWN.get(modality)), rows[0])
+
+
+def noise_rows_of(modality: str) -> tuple[Degradation, ...]:
+    """Return the rows of a modality's table of noise, which stands apart; none for PET and NM.
+
+    Raises
+    ------
+    UsageError
+        The protocol says nothing of this modality.
+    """
+    degradations_of(modality)
+    return _NOISE_TABLE.get(modality, ())
 
 
 def acquisition_axis(shape: Sequence[int], spacing: Sequence[float]) -> int:
