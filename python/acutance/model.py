@@ -91,6 +91,12 @@ class Scores(_Strict):
     rows: tuple[dict[str, Any], ...] = ()
 
 
+def check_guard(denoises: bool, guard: str) -> None:
+    """Raise ValueError where a model that takes noise away has the guard, which puts it back."""
+    if denoises and guard == "box":
+        raise ValueError("the guard keeps the input's noise, so a model that denoises must have guard 'none'")
+
+
 class Metadata(_Strict):
     """What the runtime must know of a model. Field by field as in ``docs/model-file.md``."""
 
@@ -107,6 +113,7 @@ class Metadata(_Strict):
     modalities: tuple[str, ...]
     base: Literal["cubic", "lanczos4"]
     guard: Literal["box", "none"]
+    denoises: bool = False
     precision: Precision
     quantisation: str = ""
     mapping: Annotated[Fixed | Percentile, pydantic.Field(discriminator="kind")]
@@ -123,6 +130,7 @@ class Metadata(_Strict):
             raise ValueError(f"exactly one output must have the role 'residual', with {self.scale**2} channels")
         if self.mapping.low >= self.mapping.high:
             raise ValueError("mapping.low must be below mapping.high")
+        check_guard(self.denoises, self.guard)
         return self
 
 

@@ -12,9 +12,10 @@ from .missing import dead_lines, padded
 from .mr import band_limit, lost_lines, rician, thick_slices, truncate
 from .nuclear import emission
 from .sonography import speckle, ultrasound
-from .xray import xray_noise
+from .xray import DEPTH, xray_noise
 
 __all__ = [
+    "DEPTH",
     "FWHM",
     "area_mean",
     "band_limit",

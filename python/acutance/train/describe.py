@@ -93,6 +93,7 @@ def metadata(
         modalities=target.modalities,
         base=target.base,
         guard=target.guard,
+        denoises=target.denoises,
         precision="fp32",
         mapping=target.mapping,
         spacing_mm=target.spacing_mm,

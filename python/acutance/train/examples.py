@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,9 @@ from .. import degrade, ops, tiling
 from ..errors import UsageError
 from ..evaluate import scans, score
 from ..geometry import Array
-from .recipe import Degradation, Recipe
+from . import degrading
+from .degrading import uniform
+from .recipe import Recipe
 
 F32 = NDArray[np.float32]
 
@@ -36,12 +37,15 @@ class Truth:
         The protocol's range.
     span : (float, float)
         Values that are mapped to 0 and 1.
+    spacing : (float, float) or None
+        Of the pixels in mm.
     """
 
     pixels: Array
     modality: str
     value_range: tuple[float, float]
     span: tuple[float, float]
+    spacing: tuple[float, float] | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -107,7 +111,9 @@ class Truths:
                 span = series.span(recipe.model.mapping)
                 if span[0] == span[1]:
                     continue
-                found = [Truth(pixels, modality, series.value_range, span) for _, pixels in series.truths(1)]
+                found = [
+                    Truth(pixels, modality, series.value_range, span, series.spacing) for _, pixels in series.truths(1)
+                ]
                 subjects.setdefault(scan.subject, []).extend(found)
             usable = [s for s in subjects.values() if s]
             if not usable:
@@ -122,33 +128,6 @@ class Truths:
         return slices[rng.integers(len(slices))]
 
 
-def _uniform(rng: np.random.Generator, span: Sequence[float]) -> float:
-    return float(rng.uniform(span[0], span[1]))
-
-
-def _vary(pixels: F32, recipe: Recipe, rng: np.random.Generator) -> F32:
-    """Draw the truth: maybe halved, shifted by some pixels against the grid, maybe limited in k-space or blurred."""
-    wanted, scale = recipe.degradation, recipe.model.scale
-    if rng.random() < recipe.data.halve and min(pixels.shape) >= 256:
-        pixels = degrade.area_mean(degrade.crop(pixels, 2), 2)
-    top, left = rng.integers(0, scale, 2)
-    pixels = degrade.crop(pixels[top:, left:], scale)
-    if rng.random() < wanted.limited:
-        keep = (_uniform(rng, wanted.limit), _uniform(rng, wanted.limit))
-        pixels = degrade.band_limit(pixels, keep, _uniform(rng, wanted.taper))
-    return np.ascontiguousarray(pixels, dtype=np.float32)
-
-
-def _small(truth: F32, wanted: Degradation, scale: int, rng: np.random.Generator) -> tuple[F32, F32]:
-    """Return the degraded picture and its truth, which is blurred too where it stands for another scanner's."""
-    sigma = 0.0 if rng.random() < wanted.sharp else _uniform(rng, wanted.sigma)
-    if wanted.kind == "area":
-        return degrade.area_mean(truth, scale, sigma), truth
-    if sigma > 0:
-        truth = degrade.area_mean(truth, 1, sigma)
-    return degrade.truncate(truth, scale), truth
-
-
 def make(truth: Truth, recipe: Recipe, halo: int, rng: np.random.Generator) -> Example:
     """Degrade a truth once.
 
@@ -158,20 +137,23 @@ def make(truth: Truth, recipe: Recipe, halo: int, rng: np.random.Generator) -> E
         Rim of mirrored pixels around the picture, in input pixels.
     """
     wanted, scale = recipe.degradation, recipe.model.scale
-    pixels = _vary(np.asarray(truth.pixels, dtype=np.float32), recipe, rng)
-    small, pixels = _small(pixels, wanted, scale, rng)
+    start = degrading.Slice(np.asarray(truth.pixels, dtype=np.float32), truth.value_range, truth.spacing)
+    small, pixels = degrading.small(degrading.vary(start, recipe.data, wanted, scale, rng), wanted, scale, rng)
     shown = score.foreground(truth.modality, pixels, truth.value_range)
     low, high = truth.span
-    jitter = float(np.exp(_uniform(rng, [float(np.log(x)) for x in wanted.jitter])))
+    jitter = float(np.exp(uniform(rng, [float(np.log(x)) for x in wanted.jitter])))
     factor = jitter / (high - low)
     small, pixels = (small - low) * factor, (pixels - low) * factor
-    if rng.random() < wanted.noisy:
-        small = small + rng.standard_normal(small.shape, dtype=np.float32) * _uniform(rng, wanted.noise)
+    if wanted.noise_kind == "mapped" and rng.random() < wanted.noisy:
+        small = small + rng.standard_normal(small.shape, dtype=np.float32) * uniform(rng, wanted.noise)
     small = np.ascontiguousarray(small, dtype=np.float32)
     rows, cols = small.shape
+    outside = np.zeros(small.shape, dtype=bool)
+    if wanted.missing and rng.random() < wanted.missing:
+        small, pixels, outside = degrading.lose(small, pixels, scale, rng)
     base, _ = ops.assemble(None, small, tiling.plan(rows, cols, 64, 0, scale), base=recipe.model.base, threads=1)
-    blocks = shown.reshape(rows, scale, cols, scale).any(axis=(1, 3))
-    places = np.argwhere(blocks if blocks.any() else np.ones_like(blocks))
+    blocks = shown.reshape(rows, scale, cols, scale).any(axis=(1, 3)) & ~outside
+    places = np.argwhere(blocks if blocks.any() else ~outside)
     drift = small - degrade.area_mean(pixels, scale)
     return Example(np.pad(small, halo, mode="symmetric"), pixels - base, drift, places, jitter)
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from ..errors import InputError, UsageError
-from ..model import Fixed, Percentile
+from ..model import Fixed, Percentile, check_guard
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -52,8 +52,14 @@ class Target(_Strict):
     modalities: tuple[str, ...]
     base: Literal["cubic", "lanczos4"] = "cubic"
     guard: Literal["box", "none"] = "none"
+    denoises: bool = False
     mapping: Annotated[Fixed | Percentile, pydantic.Field(discriminator="kind")]
     spacing_mm: Span | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> Target:
+        check_guard(self.denoises, self.guard)
+        return self
 
 
 class Data(_Strict):
@@ -80,30 +86,60 @@ class Degradation(_Strict):
     Attributes
     ----------
     kind : str
-        ``"area"`` or ``"k-space"``.
+        ``"area"``, ``"k-space"``, ``"ultrasound"`` (blur of the envelope), ``"emission"`` (PET and SPECT) or
+        ``"endoscope"``, all of :mod:`acutance.degrade`.
     sigma : (float, float)
-        Of the point spread in truth pixels; for k-space of the truth's own blur.
+        Of the point spread in truth pixels; for k-space of the truth's own blur; for emission in mm, of a full width at
+        half maximum 2.355 times as large.
     sharp : float
         Part of the slices with sigma 0 whatever the range is.
     limit : (float, float)
         Part of k-space that a truth is first limited to, along each axis; with ``limited`` the part of slices.
     taper : (float, float)
         Of that limit's window, 0 sharp, 1 Hann.
+    lateral : (float, float)
+        How much wider ultrasound's point spread is across the beam than along it.
+    speckled : float
+        Part of the truths of ultrasound that get more speckle, which the small picture shows too.
+    strength : (float, float)
+        Of the endoscope's degradation; 1 for that of Real-ESRGAN.
+    lost : (float, float)
+        Part of the small picture's k-space lines that is lost; ``lossy`` the part of slices.
+    noise_kind : str
+        ``"mapped"`` adds normal noise in mapped units, ``"stored"`` in parts of the data range and rounds and clamps as
+        8 bits do, ``"rician"`` takes the magnitude with it, ``"ct"`` is in HU in the middle of 300 mm of water,
+        ``"x-ray"`` is Poisson's of the level where the picture is black, ``"counts"`` is Poisson's for emission, relative
+        to the brightest pixel.
     noise : (float, float)
-        Standard deviation that is added to the small picture, in mapped units; ``noisy`` the part of slices.
+        Standard deviation of what the small picture gets; ``noisy`` the part of slices.
+    missing : float
+        Part of the slices that lack lines or what lies outside of a field of view, filled as at run time.
     jitter : (float, float)
         Factor on the width of the mapped range, drawn evenly in its logarithm.
     """
 
-    kind: Literal["area", "k-space"] = "area"
+    kind: Literal["area", "k-space", "ultrasound", "emission", "endoscope"] = "area"
     sigma: Span = (0.0, 0.0)
     sharp: Part = 0.0
     limit: Span = (1.0, 1.0)
     limited: Part = 0.0
     taper: Span = (0.0, 0.0)
+    lateral: Span = (1.0, 1.0)
+    speckled: Part = 0.0
+    strength: Span = (0.5, 0.5)
+    lost: Span = (0.0, 0.0)
+    lossy: Part = 0.0
+    noise_kind: Literal["mapped", "stored", "rician", "ct", "x-ray", "counts"] = "mapped"
     noise: Span = (0.0, 0.0)
     noisy: Part = 0.0
+    missing: Part = 0.0
     jitter: Span = (1.0, 1.0)
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> Degradation:
+        if self.noise_kind == "counts" and self.kind != "emission":
+            raise ValueError("noise of kind 'counts' belongs to the kind 'emission'")
+        return self
 
 
 class PictureTask(_Strict):
