@@ -61,7 +61,7 @@ def ultrasound(
 
 def speckle(
     picture: Array,
-    looks: float,
+    looks: int,
     rng: np.random.Generator,
     cell: tuple[float, float] = (0.5, 1.0),
     span: tuple[float, float] = (0.0, 255.0),
@@ -77,8 +77,8 @@ def speckle(
     ----------
     picture : ndarray
         ``[rows, cols]``.
-    looks : float
-        Pictures that are averaged, 1 or more; fractions are taken as a weight between whole numbers.
+    looks : int
+        Pictures that are averaged.
     cell : (float, float)
         Sigma of the correlation along the beam and across it, in pixels.
 
@@ -87,13 +87,12 @@ def speckle(
     ndarray of float32
         ``[rows, cols]``; the mean of the envelope is kept.
     """
-    if not 1 <= looks < np.inf:
+    if looks < 1:
         raise UsageError(f"{looks} looks make no sense; wanted 1 or more")
     echo = envelope(picture, span, decibels)
     total = np.zeros(echo.shape)
-    weights = [1.0] * int(looks) + ([looks % 1] if looks % 1 else [])
-    for weight in weights:
+    for _ in range(looks):
         real, imaginary = (area_mean(rng.standard_normal(echo.shape), 1, cell) for _ in range(2))
         field = np.hypot(real, imaginary).astype(np.float64)
-        total += weight * field / field.mean()
-    return compressed(echo * (total / sum(weights)), span, decibels)
+        total += field / field.mean()
+    return compressed(echo * (total / looks), span, decibels)

@@ -109,6 +109,10 @@ class Enhancer:
             own = self._model.meta.scale
             if scale not in (None, own):
                 raise UsageError(f"model {self._model.meta.name} enlarges by {own}, not by {scale}")
+            if guard == "box" and self._model.meta.denoises:
+                raise UsageError(
+                    f"model {self._model.meta.name} takes noise away, which the guard puts back; leave it out"
+                )
             scale = own
         self.scale = scale or 2
         self.tile = tile

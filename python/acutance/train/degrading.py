@@ -18,7 +18,7 @@ from .recipe import Data, Degradation
 F32 = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-SPECKLE_LOOKS = (1.0, 4.0)
+SPECKLE_LOOKS = (1, 4)
 """Pictures that a truth's added speckle is averaged over."""
 
 
@@ -70,7 +70,9 @@ def vary(truth: Slice, data: Data, wanted: Degradation, scale: int, rng: np.rand
         keep = (uniform(rng, wanted.limit), uniform(rng, wanted.limit))
         pixels = degrade.band_limit(pixels, keep, uniform(rng, wanted.taper))
     if wanted.speckled and rng.random() < wanted.speckled:
-        pixels = degrade.speckle(pixels, round(uniform(rng, SPECKLE_LOOKS)), rng, span=truth.value_range)
+        pixels = degrade.speckle(
+            pixels, int(rng.integers(SPECKLE_LOOKS[0], SPECKLE_LOOKS[1] + 1)), rng, span=truth.value_range
+        )
     return Slice(np.ascontiguousarray(pixels, dtype=np.float32), truth.value_range, spacing)
 
 
@@ -80,10 +82,8 @@ def small(truth: Slice, wanted: Degradation, scale: int, rng: np.random.Generato
     Noise is in it unless the recipe's is of the kind that is added in mapped units.
     """
     sigma = 0.0 if rng.random() < wanted.sharp else uniform(rng, wanted.sigma)
-    if wanted.noise_kind == "mapped":
-        level = 0.0
-    else:
-        level = uniform(rng, wanted.noise) if rng.random() < wanted.noisy else 0.0
+    noisy = wanted.noise_kind != "mapped" and rng.random() < wanted.noisy
+    level = uniform(rng, wanted.noise) if noisy else 0.0
     pixels = truth.pixels
     if wanted.kind == "k-space":
         if sigma > 0:

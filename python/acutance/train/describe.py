@@ -16,7 +16,7 @@ from ..evaluate import score
 from ..evaluate.scans import Scan
 from ..model import DataSource, Metadata, Scores, Training
 from ..networks import Network
-from .recipe import Recipe
+from .recipe import Degradation, Recipe
 
 if TYPE_CHECKING:
     from .validate import Line
@@ -53,17 +53,47 @@ def device(where: torch.device, count: int = 1) -> str:
 def degradation(recipe: Recipe) -> str:
     """Say in one line how small pictures were made."""
     d, s = recipe.degradation, recipe.model.scale
-    if d.kind == "area":
-        said = f"point spread of sigma {d.sigma[0]:g} to {d.sigma[1]:g} truth pixels"
-        said += f" ({d.sharp:.0%} of slices: none), area mean by {s}"
-    else:
-        said = f"k-space truncated by {s}, on the grid"
-        said += f"; {d.limited:.0%} of truths limited to {d.limit[0]:g} to {d.limit[1]:g} of k-space"
-        said += f"; {1 - d.sharp:.0%} blurred by sigma {d.sigma[0]:g} to {d.sigma[1]:g}"
-    if d.noisy:
-        said += f"; {d.noisy:.0%} with noise of {d.noise[0]:g} to {d.noise[1]:g} of the range"
+    said = _shrunk(d, s)
+    if d.speckled:
+        said += f"; {d.speckled:.0%} of truths with more speckle"
+    if d.noisy and d.kind != "endoscope":
+        said += f"; {d.noisy:.0%} with {_NOISE[d.noise_kind].format(low=d.noise[0], high=d.noise[1])}"
+    if d.missing:
+        said += f"; {d.missing:.0%} with dead lines or padding, filled"
     if d.jitter != (1.0, 1.0):
         said += f"; range times {d.jitter[0]:g} to {d.jitter[1]:g}"
+    return said
+
+
+_NOISE = {
+    "mapped": "noise of {low:g} to {high:g} of the range",
+    "stored": "noise of {low:g} to {high:g} of the data range, rounded and clamped",
+    "rician": "Rician noise of {low:g} to {high:g} of the data range",
+    "ct": "noise of filtered back-projection, {low:g} to {high:g} HU in the middle of 300 mm of water",
+    "x-ray": "Poisson noise of {low:g} to {high:g} of the data range where the picture is black",
+    "counts": "Poisson noise of {low:g} to {high:g} of the brightest pixel",
+}
+
+
+def _shrunk(d: Degradation, s: int) -> str:
+    low, high = d.sigma
+    blur = f"point spread of sigma {low:g} to {high:g}"
+    whole = f"({d.sharp:.0%} of slices: none), area mean by {s}"
+    if d.kind == "area":
+        return f"{blur} truth pixels {whole}"
+    if d.kind == "ultrasound":
+        wide = f"{d.lateral[0]:g} to {d.lateral[1]:g}"
+        return f"envelope under a {blur} truth pixels along the beam and {wide} times that across it {whole}"
+    if d.kind == "emission":
+        return f"{blur} mm {whole}"
+    if d.kind == "endoscope":
+        power = f"{d.strength[0]:g} to {d.strength[1]:g}"
+        return f"blur, resize, noise and JPEG twice, at {power} of Real-ESRGAN's strength, to 1/{s} of the size"
+    said = f"k-space truncated by {s}, on the grid"
+    said += f"; {d.limited:.0%} of truths limited to {d.limit[0]:g} to {d.limit[1]:g} of k-space"
+    said += f"; {1 - d.sharp:.0%} blurred by sigma {low:g} to {high:g}"
+    if d.lossy:
+        said += f"; {d.lossy:.0%} without {d.lost[0]:g} to {d.lost[1]:g} of their lines"
     return said
 
 

@@ -108,8 +108,8 @@ class Degradation(_Strict):
     noise_kind : str
         ``"mapped"`` adds normal noise in mapped units, ``"stored"`` in parts of the data range and rounds and clamps as
         8 bits do, ``"rician"`` takes the magnitude with it, ``"ct"`` is in HU in the middle of 300 mm of water,
-        ``"x-ray"`` is Poisson's of the level where the picture is black, ``"counts"`` is Poisson's for emission, relative
-        to the brightest pixel.
+        ``"x-ray"`` is Poisson's of the level where the picture is black, ``"counts"`` is Poisson's for emission,
+        relative to the brightest pixel.
     noise : (float, float)
         Standard deviation of what the small picture gets; ``noisy`` the part of slices.
     missing : float

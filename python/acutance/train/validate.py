@@ -49,8 +49,12 @@ class Case:
 
 
 def cases(folder: str | os.PathLike[str], recipe: Recipe, split: str = "val", per_scan: int = 0) -> list[Case]:
-    """Return every slice of a split in every row of the tables of a recipe's modalities; see :func:`degraded`."""
-    return degraded(folder, recipe.data.modalities, recipe.model.scale, recipe.model.mapping, split, per_scan)
+    """Return every slice of a split in every row of the tables of a recipe's modalities; see :func:`degraded`.
+
+    A recipe that denoises is seen in the rows with noise, too.
+    """
+    target = recipe.model
+    return degraded(folder, recipe.data.modalities, target.scale, target.mapping, split, per_scan, target.denoises)
 
 
 def degraded(
@@ -60,6 +64,7 @@ def degraded(
     mapping: Fixed | Percentile,
     split: str = "val",
     per_scan: int = 0,
+    noise: bool = False,
 ) -> list[Case]:
     """Return every slice of a split in every row of its modality's table.
 
@@ -69,9 +74,12 @@ def degraded(
         Of the protocol.
     per_scan : int
         At most so many slices of a scan, evenly spread; 0 for all.
+    noise : bool
+        Whether the rows with noise are wanted, too.
     """
     out = []
     for modality in modalities:
+        rows = score.degradations_of(modality) + (score.noise_rows_of(modality) if noise else ())
         for scan in scans.find(folder, split, modality):
             series = scans.load(scan)
             if series is None:
@@ -82,8 +90,8 @@ def degraded(
             span = series.span(mapping)
             for truth in truths:
                 mask = score.foreground(modality, truth, series.value_range)
-                for row in score.degradations_of(modality):
-                    picture = row.apply(truth, scale, series.spacing)
+                for row in rows:
+                    picture = row.apply(truth, scale, series.spacing, series.value_range)
                     out.append(Case(modality, scan.subject, row.name, truth, picture, series.value_range, span, mask))
     return out
 
