@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from .. import model as models
+from ..cli.ending import end
 from ..errors import ModelError
 from ..model import Precision
 from ..networks.weights import network_of
@@ -65,4 +66,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    end(lambda: typer.run(main))

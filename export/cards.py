@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from .. import model
+from ..cli.ending import end
 from ..evaluate import report as reports
 from ..model import Fixed, Model
 from . import sensitivity
@@ -158,4 +159,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    end(lambda: typer.run(main))

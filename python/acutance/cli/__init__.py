@@ -7,15 +7,14 @@ group ``acutance.commands``, each a ``typer.Typer`` app; what they need is impor
 from __future__ import annotations
 
 import importlib.metadata
-import io
-import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ..errors import AcutanceError, UsageError
+from ..errors import UsageError
+from .ending import end
 from .enhance import enhance
 from .models import models
 
@@ -23,9 +22,6 @@ GROUP = "acutance.commands"
 
 _EXTRAS = {"build": "tensorrt", "engines": "tensorrt"}
 """Extras of commands whose extra has another name than they."""
-
-INTERRUPTED = 130
-"""Exit status after Ctrl-C: 128 and the number of the signal."""
 
 
 class _Commands(TyperGroup):
@@ -106,17 +102,4 @@ def _options(
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, 3 done in part, 130 interrupted."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # names of files come in every encoding
-    try:
-        app(args=None if argv is None else list(argv), prog_name="acutance")
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        sys.exit(INTERRUPTED)
-    except AcutanceError as e:
-        from .report import one_line
-
-        sys.stderr.write(f"acutance: {one_line(str(e))}\n")
-        sys.exit(2 if isinstance(e, UsageError) else 1)
-    sys.exit(0)
+    end(lambda: app(args=None if argv is None else list(argv), prog_name="acutance"))

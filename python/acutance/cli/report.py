@@ -15,6 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from .ending import one_line
+
 if TYPE_CHECKING:
     from .work import Outcome
 
@@ -24,12 +26,6 @@ LONG = 40
 
 FILE_WIDTH = 10_000
 """Columns that a table may have where it goes to a file: nothing is broken there."""
-
-
-def one_line(text: str) -> str:
-    """Return text that prints on one line of any terminal: no control characters, no broken Unicode."""
-    clean = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in clean)
 
 
 class Screen:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..cli.ending import end
 from . import linear, scans, score
 
 SIGMAS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -80,4 +81,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    end(main)

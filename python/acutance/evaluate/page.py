@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..cli.ending import end
 from ..errors import InputError
 from . import lesions, report, run, table
 from .command import picture_name
@@ -210,4 +211,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    end(main)

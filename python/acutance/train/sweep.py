@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..cli.ending import end
 from . import recipe as recipes
 from .validate import Line
 
@@ -119,4 +120,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    end(lambda: typer.run(main))
