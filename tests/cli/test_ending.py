@@ -44,13 +44,15 @@ def test_other_errors_are_bugs_and_keep_their_trace() -> None:
         end(raising(ZeroDivisionError()))
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*found in sys.modules")  # runpy, of what is imported already
+
 SCRIPTS = [
     ("acutance.evaluate.page", ["nowhere.json", "-o", "page.md"], 1, "nowhere.json: cannot be read"),
     ("acutance.evaluate.fit", ["nowhere"], 1, "nowhere"),
     ("acutance.export.all", ["models", "--cards", "cards", "--data", "nowhere"], 1, "bad.onnx: "),
     ("acutance.export.cards", ["cards", "--quality", "nowhere.json"], 1, "nowhere.json: cannot be read"),
     ("acutance.export.sensitivity", ["no-model", "--data", "nowhere"], 1, "no model is named 'no-model'"),
-    ("acutance.train.sweep", ["no-recipe", "--data", "nowhere"], 1, "no-recipe"),
+    ("acutance.train.sweep", ["no-recipe", "--data", "nowhere"], 2, "no recipe is named 'no-recipe'"),
 ]
 
 

@@ -10,12 +10,14 @@ import pytest
 pytest.importorskip("rich")
 
 from acutance.errors import InputError
-from acutance.evaluate import report
+from acutance.evaluate import report, table
 from acutance.evaluate.report import LARGEST, SCORES, Record
 
 
-def _record(method: str, subject: str, place: str, psnr: float, block: float = 0.0, fell_back=None) -> Record:
-    scores = dict.fromkeys((*SCORES, *LARGEST), 0.5) | {"psnr": psnr, "block_error": block}
+def _record(
+    method: str, subject: str, place: str, psnr: float, block: float = 0.0, fell_back=None, level=0.0
+) -> Record:
+    scores = dict.fromkeys((*SCORES, *LARGEST), 0.5) | {"psnr": psnr, "block_error": block, "level": level}
     return Record("CT", "psf 0", method, subject, place, scores, fell_back)
 
 
@@ -53,6 +55,24 @@ def test_gains_are_paired_and_keep_the_worst() -> None:
     assert gain["worst"] == 0.25
     assert gain["worst_slice"] == 0.25
     assert (gain["low"], gain["high"]) == (0.25, 1.75)
+
+
+def test_another_precision_is_compared_with_fp32_and_its_mean_is_watched() -> None:
+    records = [
+        _record("ours", "a", "a#1", 33, level=1000.0),
+        _record("ours int8-trt", "a", "a#1", 32.9, level=1000.5),
+        _record("ours", "a", "a#2", 32.5, level=900.0),
+        _record("ours int8-trt", "a", "a#2", 32.3, level=900.1),
+        _record("ours", "b", "b#1", 40.25, level=800.0),
+        _record("ours int8-trt", "b", "b#1", 40.0, level=799.2),
+    ]
+    kinds = dict.fromkeys(("ours", "ours int8-trt"), "model")
+    ours, eight = report.rows(records, kinds, [], {})
+    assert ours["against"] == {}
+    lost = eight["against"]["ours"]
+    assert lost["bias"] == {"mean": pytest.approx(-0.25), "worst": pytest.approx(-0.8)}
+    assert lost["psnr"]["worst_place"] == "b#1" and lost["psnr"]["worst_slice"] == pytest.approx(-0.25)
+    assert table.gain_cells([ours, eight])[0][-1] == "-0.25 (-0.80)"
 
 
 def test_order_of_the_slices_does_not_matter() -> None:

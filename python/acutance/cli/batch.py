@@ -24,9 +24,10 @@ from ..errors import InputError
 from ..geometry import Frame, RangeCounter
 from ..io import kind_of
 from . import inputs, report, results
+from .ending import INTERRUPTED
 from .work import Outcome, Settings, Task, Worker
 
-DONE, NONE, PARTLY, INTERRUPTED = 0, 1, 3, 130
+DONE, NONE, PARTLY = 0, 1, 3
 """Exit statuses."""
 
 Range = tuple[float, float]

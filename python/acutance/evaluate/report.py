@@ -8,13 +8,16 @@ A report is plain data that JSON can hold::
                "subjects": 2, "slices": 110,
                "scores": {"psnr": {"mean": 40.1, "low": 39.0, "high": 41.2}, ...},
                "block_error": 0.0, "consistency": 0.5, "mtf50": 0.41, "overshoot": 0.02, "fell_back": None,
-               "against": {"cubic": {"psnr": {"mean": 4.4, "low": ..., "high": ..., "worst": ..., "worst_slice": ...},
-                                     ...}}}],
+               "against": {"cubic": {"psnr": {"mean": 4.4, "low": ..., "high": ..., "worst": ..., "worst_slice": ...,
+                                              "worst_place": "scan.nii.gz#0012"}, ...,
+                                     "bias": {"mean": 0.02, "worst": -0.11}}}}],
      "lesions": [{"scale": 2, "modality": "CT", "degradation": "psf 0.4", "method": "ct-rt-x2", "kind": "model",
                   "subjects": 2, "slices": 4, "false": {"mean": 1.5, "low": ..., "high": ...}, "lost": {...},
                   "discs": [{"diameter": 4.0, "level": 0, "count": 4, "cnr": 2.1, "kept": 0.8, "size": 1.1}, ...]}]}
 
-A method ``"truth"`` among the lesions is the truth itself.
+``bias`` is how far the foreground's mean lies above that of the other method, in 1/4095 of the data range (HU for CT):
+in the mean over subjects, and in the subject that is moved most. A model in another precision is always compared with
+its fp32 file where that is scored, too. A method ``"truth"`` among the lesions is the truth itself.
 
 Infinite and unknown numbers are the strings ``"inf"``, ``"-inf"`` and ``"nan"``, which JSON numbers cannot be.
 """
@@ -49,7 +52,7 @@ class Record:
     place : str
         Path and slice number, which make the slice unique.
     scores : dict of str to float
-        :data:`SCORES` and :data:`LARGEST`; NaN for what was not taken of this slice.
+        :data:`SCORES`, :data:`LARGEST`, and ``level``: the foreground's mean in 1/4095 of the data range. NaN for what was not taken of this slice.
     fell_back : str or None
         Why the model gave its base instead.
     scale : int
@@ -92,7 +95,8 @@ def rows(
             row = _row(found, kinds[method])
             row |= edges.get((*group, method), {"mtf50": math.nan, "overshoot": math.nan})
             if kinds[method] == "model":
-                rivals = [m for m in against if m in ordered and m != method]
+                fp32 = method.partition(" ")[0]
+                rivals = [m for m in dict.fromkeys([*against, fp32]) if m in ordered and m != method]
                 row["against"] = {m: _against(found, ordered[m]) for m in rivals}
             out.append(row)
     return out
@@ -157,8 +161,13 @@ def _against(ours: Sequence[Record], rival: Sequence[Record]) -> dict[str, Any]:
     for k in SCORES:
         found[k] = statistics.paired(_subjects(ours, k), _subjects(rival, k))
     by_place = {r.place: r.scores["psnr"] for r in rival}
-    single = [statistics.difference(r.scores["psnr"], by_place[r.place]) for r in ours if r.place in by_place]
-    found["psnr"]["worst_slice"] = min(single, default=math.nan)
+    single = [
+        (statistics.difference(r.scores["psnr"], by_place[r.place]), r.place) for r in ours if r.place in by_place
+    ]
+    found["psnr"]["worst_slice"], found["psnr"]["worst_place"] = min(single, default=(math.nan, ""))
+    levels, others = _subjects(ours, "level"), _subjects(rival, "level")
+    moved = [levels[k] - others[k] for k in levels if k in others]
+    found["bias"] = {"mean": sum(moved) / len(moved), "worst": max(moved, key=abs)} if moved else {}
     return found
 
 

@@ -251,6 +251,9 @@ class _Scorer:
             "ssim": ssim,
             "haarpsi": haarpsi.similarity(self.haar, haar),
             "fine_energy": metrics.fine_energy(found, scale) / self.fine if self.fine > 0 else float("nan"),
+            "level": float((found if part is None else found[part]).mean(dtype=np.float64))
+            * score.CT_WIDTH
+            / self.peak,
             "block_error": metrics.block_error(result, self.picture.pixels, scale),
         }
         out["psnr_fg"] = out["psnr"] if part is None else score.psnr(self.inner, found, self.peak, part)

@@ -54,6 +54,7 @@ GAIN_HEADS = (
     "SSIM",
     "HaarPSI",
     "VIF",
+    "mean moves",
 )
 
 Cells = list[tuple[str, ...]]
@@ -137,6 +138,7 @@ def gain_cells(rows: Sequence[Mapping[str, Any]]) -> Cells:
                     _number(gain["psnr"]["worst_slice"], 2, sign=True),
                     _with_interval(gain["psnr_fg"], sign=True),
                     *(_number(gain[k]["mean"], 4, sign=True) for k in ("ssim", "haarpsi", "vif")),
+                    _moved(gain["bias"]),
                 )
             )
     return out
@@ -239,6 +241,11 @@ def _number(x: float, digits: int, sign: bool = False) -> str:
     if math.isinf(x):
         return "inf" if x > 0 else "-inf"
     return f"{x:{'+' if sign else ''}.{digits}f}"
+
+
+def _moved(bias: Mapping[str, float]) -> str:
+    """Return how far the foreground's mean moves, of all subjects and of the one that is moved most."""
+    return f"{_number(bias['mean'], 2, sign=True)} ({_number(bias['worst'], 2, sign=True)})" if bias else "-"
 
 
 def _with_interval(x: Mapping[str, float], sign: bool = False, digits: int = 2) -> str:
