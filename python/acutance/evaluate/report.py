@@ -52,7 +52,8 @@ class Record:
     place : str
         Path and slice number, which make the slice unique.
     scores : dict of str to float
-        :data:`SCORES`, :data:`LARGEST`, and ``level``: the foreground's mean in 1/4095 of the data range. NaN for what was not taken of this slice.
+        :data:`SCORES`, :data:`LARGEST`, and ``level``: the foreground's mean in 1/4095 of the data range. NaN
+        for what was not taken of this slice.
     fell_back : str or None
         Why the model gave its base instead.
     scale : int
