@@ -31,7 +31,7 @@ WEAK = r"mpl-2\.0|mozilla public license 2\.0|lgpl.*|gnu (library or )?lesser ge
 
 JUDGED = {"hypothesis", "pathspec", "tqdm", "certifi"}
 """Packages under weak copyleft that we use unmodified. hypothesis and pathspec: tests and linting only; tqdm: training
-only."""
+and building data sets only."""
 
 NVIDIA = re.compile(r"(nvidia-.*|tensorrt.*|cuda-.*)")
 """Proprietary runtimes of NVIDIA."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -47,11 +47,14 @@ class Series:
     modality : str
         As :func:`acutance.dicom.read` gives it, of the first file.
     paths : tuple of str
+    headers : tuple of Dataset
+        The elements of each file that were asked for, beside those that it is sorted by.
     """
 
     uid: str
     modality: str
     paths: tuple[str, ...]
+    headers: tuple[Dataset, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,13 +73,15 @@ class Found:
     skipped: tuple[InputError, ...]
 
 
-def find(paths: Iterable[str | os.PathLike[str]]) -> Found:
+def find(paths: Iterable[str | os.PathLike[str]], keywords: Sequence[str] = ()) -> Found:
     """Group DICOM files into series.
 
     Parameters
     ----------
     paths : iterable of str or os.PathLike
         Files, and folders, which are searched to any depth; hidden files in folders are left out.
+    keywords : sequence of str
+        Of elements that are wanted in :attr:`Series.headers`; none: no header is kept.
 
     Returns
     -------
@@ -86,6 +91,7 @@ def find(paths: Iterable[str | os.PathLike[str]]) -> Found:
         Instance Number; never by name. Nothing of the pixels is read.
     """
     members: dict[str, list[tuple[_Key, str, str]]] = {}
+    headers: dict[str, Dataset] = {}
     skipped: list[InputError] = []
     seen: set[str] = set()
     for path in _files(paths):
@@ -93,18 +99,21 @@ def find(paths: Iterable[str | os.PathLike[str]]) -> Found:
             continue
         seen.add(path)
         try:
-            with quiet(), Container(path, _TAGS) as file:
+            with quiet(), Container(path, (*_TAGS, *keywords)) as file:
                 check_kind(file.header, path)
                 if file.pixels is None:
                     raise InputError("has no pixel data", path)
                 uid = text(file.header, "SeriesInstanceUID") or text(file.header, "SOPInstanceUID")
                 members.setdefault(uid, []).append((_key(file.header, path), path, modality(file.header)))
+                if keywords:
+                    headers[path] = file.header
         except InputError as e:
             skipped.append(e)
     series = []
     for uid, found in members.items():
         found.sort()
-        series.append(Series(uid, found[0][2], tuple(path for _, path, _ in found)))
+        order = tuple(path for _, path, _ in found)
+        series.append(Series(uid, found[0][2], order, tuple(headers[path] for path in order if keywords)))
     return Found(tuple(series), tuple(skipped))
 
 

@@ -1,6 +1,7 @@
 """The data set on disk: one scan after the other as slices, by the split of its ``MANIFEST.csv``.
 
-The set's format stands in its README: volumes as NIfTI with scale 1 and offset 0, pictures as PNG or JPEG.
+A scan is a volume as NIfTI with scale 1 and offset 0, a picture as PNG or JPEG, or a series as ``acutance data build``
+makes it (:mod:`.shards`).
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from .. import degrade
 from ..errors import InputError, UsageError
 from ..geometry import Array
 from ..model import Fixed, Percentile
-from . import score
+from . import score, shards
 
 SPLITS = ("train", "val", "test")
 
@@ -58,30 +60,48 @@ class Series:
     spacing : (float, float) or None
         Of a slice in mm.
     value_range : (float, float)
-        As :func:`score.data_range`.
+        As :func:`score.data_range`, but the robust range where 8-bit modalities hold more than 8 bits.
+    shard : Shard or None
+        What a built data set says of it.
     """
 
     scan: Scan
     slices: list[Array]
     spacing: tuple[float, float] | None
     value_range: tuple[float, float]
+    shard: shards.Shard | None = None
 
     def span(self, mapping: Fixed | Percentile) -> tuple[float, float]:
-        """Return the values that a model of this mapping sees as 0 and 1."""
+        """Return the values that a model of this mapping sees as 0 and 1.
+
+        Raises
+        ------
+        UsageError
+            A fixed mapping of 8-bit pictures is wanted and the series holds more.
+        """
         if mapping.kind == "fixed":
+            if self.shard is not None and self.scan.modality != "CT" and not self.shard.eight_bit:
+                raise UsageError(
+                    f"{self.scan.path} holds more than 8 bits; wanted a recipe or model that maps a percentile range,"
+                    f" not {mapping.low:g} to {mapping.high:g}"
+                )
             return mapping.low, mapping.high
+        if self.shard is not None and (mapping.low, mapping.high) == score.ROBUST:
+            return self.shard.robust_range
         values = np.concatenate([s.ravel() for s in self.slices])
         low, high = np.percentile(values, (mapping.low, mapping.high))
         return float(low), float(high)
 
     def truths(self, scale: int) -> list[tuple[int, Array]]:
         """Return number and pixels, cropped to a multiple of ``scale``, of each slice that is scored."""
-        modality = self.scan.modality
-        return [
-            (i, np.ascontiguousarray(degrade.crop(s, scale)))
-            for i, s in enumerate(self.slices)
-            if score.is_truth(modality, s, self.value_range)
-        ]
+        return [(i, np.ascontiguousarray(degrade.crop(self.slices[i], scale))) for i in self._shown()]
+
+    def _shown(self) -> Sequence[int]:
+        """Return the slices that show enough to be scored, as a built data set knows them already."""
+        if self.shard is not None and self.shard.protocol == score.PROTOCOL:
+            return self.shard.truths
+        modality, span = self.scan.modality, self.value_range
+        return [i for i, s in enumerate(self.slices) if score.is_truth(modality, s, span)]
 
 
 def find(folder: str | os.PathLike[str], split: str, modality: str, reformats: bool = False) -> list[Scan]:
@@ -125,6 +145,8 @@ def load(scan: Scan) -> Series | None:
     InputError
         The file cannot be read.
     """
+    if scan.path.suffix == shards.SUFFIX:
+        return _shard(scan)
     try:
         slices, spacing = _volume(scan.path) if scan.path.name.endswith(".nii.gz") else _picture(scan.path)
     except (OSError, ValueError) as e:
@@ -132,6 +154,14 @@ def load(scan: Scan) -> Series | None:
     if scan.modality == "CT" and slices[0].dtype != np.int16:
         return None
     return Series(scan, slices, spacing, score.data_range(scan.modality, slices))
+
+
+def _shard(scan: Scan) -> Series:
+    said = shards.describe(scan.path)
+    slices = shards.slices(scan.path, said)
+    span = shards.value_range(scan.modality, said.eight_bit, said.robust_range)
+    spacing = None if said.spacing_mm is None else said.spacing_mm[1:]
+    return Series(scan, slices, spacing, span, said)
 
 
 def _volume(path: Path) -> tuple[list[Array], tuple[float, float]]:

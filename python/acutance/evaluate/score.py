@@ -27,6 +27,9 @@ Mask = NDArray[np.bool_]
 LEAST_FOREGROUND = 0.05
 """Part of a slice that must be foreground for it to be a truth."""
 
+ROBUST = (0.1, 99.9)
+"""Percentiles of a series that are its range where that is not fixed."""
+
 CT_WIDTH = 4095.0
 """HU from -1024 to 3071."""
 
@@ -225,7 +228,7 @@ def data_range(modality: str, series: Sequence[Array]) -> tuple[float, float]:
     if modality in ("XR", "US", "ENDO"):
         return 0.0, 255.0
     values = np.concatenate([np.asarray(s).ravel() for s in series])
-    low, high = np.percentile(values, (0.1, 99.9))
+    low, high = np.percentile(values, ROBUST)
     return float(low), float(high)
 
 

@@ -102,7 +102,7 @@ def read(path: str | os.PathLike[str], modality: str | None = None, max_pixels: 
     path = Path(path)
     header, shape = _header(path, max_pixels)
     data = _data(path, header, shape)
-    axis = acquisition_axis(shape[:3], _spacing(header), _slice_dimension(header))
+    axis = acquisition_axis(shape[:3], spacing_of(header), _slice_dimension(header))
     kept = Header(header, axis, shape, record.sha256_of(path))
     if data.dtype == _RGB:
         data = data.view(np.uint8).reshape(*data.shape, 3)
@@ -112,7 +112,7 @@ def read(path: str | os.PathLike[str], modality: str | None = None, max_pixels: 
         data = storable(data, path)
         slope, intercept = _scaling(header)
     across = [i for i in range(3) if i != axis]
-    millimetres = _spacing(header)
+    millimetres = spacing_of(header)
     spacing = None if millimetres is None else (millimetres[across[1]], millimetres[across[0]])
     slices = np.moveaxis(data, 1 + 2 - axis, 1)  # data is [volume, k, j, i]
     frames = [
@@ -371,8 +371,8 @@ def _data(path: Path, header: NiftiHeader, shape: Sequence[int]) -> Array:
     return data
 
 
-def _spacing(header: NiftiHeader) -> tuple[float, float, float] | None:
-    """Return the voxel spacing in mm, or None when the header does not give it."""
+def spacing_of(header: NiftiHeader) -> tuple[float, float, float] | None:
+    """Return the spacing along the three voxel axes in mm, or None when the header does not give it."""
     unit = _MM.get(int(header["xyzt_units"]) % 8, 1.0)
     found: NDArray[np.float64] = np.abs(np.asarray(header["pixdim"][1:4], dtype=np.float64)) * unit
     if not np.isfinite(found).all() or not (found > 0).all():
