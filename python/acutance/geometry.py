@@ -72,6 +72,10 @@ class Derivation:
         Package version.
     guide : str or None
         UID or hash of the guide picture.
+    mended : str or None
+        What was missing in the source and is filled in.
+    through_plane : str or None
+        How slices were put between thick ones.
     """
 
     model: str
@@ -91,6 +95,8 @@ class Derivation:
     fell_back: str | None = None
     software: str = ""
     guide: str | None = None
+    mended: str | None = None
+    through_plane: str | None = None
 
     def canonical(self) -> str:
         """Return the settings as one JSON line with sorted keys, the same for the same settings."""
@@ -129,6 +135,8 @@ class Frame:
         Centre and width for display, in real values.
     timestamp : float or None
         Seconds; None for still pictures.
+    mended : str or None
+        What was missing in the source and is filled in; goes into the derivation.
     source : Source or None
     derivation : Derivation or None
         How it was made, on a Frame that the Enhancer returned.
@@ -146,6 +154,7 @@ class Frame:
     value_range: tuple[float, float] | None = None
     window: tuple[float, float] | None = None
     timestamp: float | None = None
+    mended: str | None = None
     source: Source | None = None
     derivation: Derivation | None = None
 

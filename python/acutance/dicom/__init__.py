@@ -2,14 +2,30 @@
 
 A file becomes Frames by :func:`read`; the enhanced Frames of one file become a derived object by :func:`derive`, which
 :func:`write` puts into a file. :func:`find` sorts files into series, :func:`check` says beforehand what may not be
-derived, and :func:`derived_uid` which object would come out.
+derived, and :func:`derived_uid` which object would come out. :func:`locate` puts the slices of a volume in their
+places, :func:`derive_stack` makes the objects of new slices, and :func:`stack_uids` says which.
 """
 
 from .derive import check, derive
 from .layout import MAX_PIXELS
 from .read import read
 from .series import Found, Series, find
+from .stack import Located, derive_stack, locate, stack_uids
 from .uids import derived_uid
 from .write import write
 
-__all__ = ["MAX_PIXELS", "Found", "Series", "check", "derive", "derived_uid", "find", "read", "write"]
+__all__ = [
+    "MAX_PIXELS",
+    "Found",
+    "Located",
+    "Series",
+    "check",
+    "derive",
+    "derive_stack",
+    "derived_uid",
+    "find",
+    "locate",
+    "read",
+    "stack_uids",
+    "write",
+]

@@ -35,19 +35,26 @@ SYNTAXES: dict[str | None, uid.UID] = {
 
 
 def check(
-    header: Dataset, scale: int, *, allow_burned_in: bool = False, path: str | os.PathLike[str] | None = None
+    header: Dataset,
+    scale: int,
+    *,
+    allow_burned_in: bool = False,
+    path: str | os.PathLike[str] | None = None,
+    frames: int | None = None,
 ) -> None:
     """Raise InputError if no object enlarged by ``scale`` may or can be derived from a source.
 
     To be asked before the work is done: annotation burned into the pixels (PS3.3 C.7.6.1, unless ``allow_burned_in``),
-    more than 65535 rows or columns, more than 2^32 - 2 bytes.
+    more than 65535 rows or columns, more than 2^32 - 2 bytes. ``frames``: of the derived object, the source's when not
+    given.
     """
     if text(header, "BurnedInAnnotation").upper() == "YES" and not allow_burned_in:
         raise InputError("has text burned into its pixels (Burned In Annotation YES), which was not allowed", path)
     rows, columns = ((integer(header, x) or 0) * scale for x in ("Rows", "Columns"))
     if max(rows, columns) > MAX_SIDE:
         raise InputError(f"would become {rows} x {columns} pixels; DICOM holds at most {MAX_SIDE} a side", path)
-    samples, frames = integer(header, "SamplesPerPixel", 1) or 1, integer(header, "NumberOfFrames", 1) or 1
+    samples = integer(header, "SamplesPerPixel", 1) or 1
+    frames = frames or integer(header, "NumberOfFrames", 1) or 1
     size = rows * columns * samples * frames * _allocated(header) // 8
     if size > MAX_BYTES:
         raise InputError(f"would become {size} bytes of pixels; DICOM holds at most {MAX_BYTES} in one file", path)
@@ -98,18 +105,25 @@ def derive(
     path = source.path if source else None
     check(header, scale, allow_burned_in=allow_burned_in, path=path)
     with quiet():
-        copied = _copy(header, swap=header.original_encoding[1] is False)
-        out = FileDataset(None, copied, preamble=bytes(128), is_implicit_VR=False, is_little_endian=True)  # type: ignore[arg-type]
+        out = copied(header, swap=header.original_encoding[1] is False)
         places.move(out, scale)
         pixel_units.rescale(out, scale)
         overlays.rescale(out, scale)
         out.SOPInstanceUID = derived_uid(header, derivations)
         provenance.mark(out, header, derivations)
-        _set_pixels(out, frames)
-        out.file_meta = _meta(out)
-        if compress is not None:
-            _compress(out, compress, path)
-    return out
+        return finished(out, frames, compress, path)
+
+
+def finished(
+    out: Dataset, frames: Sequence[Frame], compress: Literal["jpeg2000", "rle"] | None, path: str | None
+) -> FileDataset:
+    """Return a derived object with its pixels and file meta information, compressed if that is wanted."""
+    _set_pixels(out, frames)
+    made = FileDataset(None, out, preamble=bytes(128), is_implicit_VR=False, is_little_endian=True)  # type: ignore[arg-type]
+    made.file_meta = _meta(made)
+    if compress is not None:
+        _compress(made, compress, path)
+    return made
 
 
 def _checked(frames: Sequence[Frame]) -> tuple[Dataset, list[Derivation]]:
@@ -130,7 +144,7 @@ def _checked(frames: Sequence[Frame]) -> tuple[Dataset, list[Derivation]]:
     return header, derivations
 
 
-def _copy(dataset: Dataset, swap: bool) -> Dataset:
+def copied(dataset: Dataset, swap: bool) -> Dataset:
     """Return a deep copy without what does not hold for a derived object; ``swap`` turns words of big endian data.
 
     An element whose value cannot be read is left out: nothing valid could be written for it.
@@ -150,7 +164,7 @@ def _copy(dataset: Dataset, swap: bool) -> Dataset:
 
 def _copied(element: DataElement, swap: bool) -> DataElement:
     if element.VR == "SQ":
-        return DataElement(element.tag, "SQ", [_copy(item, swap) for item in element.value or ()])
+        return DataElement(element.tag, "SQ", [copied(item, swap) for item in element.value or ()])
     found = copy.deepcopy(element)
     width = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}.get(found.VR, 0) if swap else 0
     if width and isinstance(found.value, bytes) and len(found.value) % width == 0:

@@ -47,8 +47,12 @@ left to the source.
 """
 
 
-def mark(out: Dataset, header: Dataset, derivations: Sequence[Derivation]) -> None:
-    """Write into ``out``, a copy of ``header``, how it was made.
+Sources = Sequence[Sequence[tuple[Dataset, int]]]
+"""For each picture the headers of the objects that it was made of, with the number of the frame from 1."""
+
+
+def mark(out: Dataset, header: Dataset, derivations: Sequence[Derivation], sources: Sources | None = None) -> None:
+    """Write into ``out``, a copy of ``header``, how it was made; of the same frame of ``header`` without ``sources``.
 
     Image Type (PS3.3 C.7.6.1.1.2, C.8.16.1), derivation and source (C.12.4, per frame C.7.6.16.2.6), equipment
     (C.12.1.1.5), and the series (C.7.3.1) with its number and description.
@@ -69,11 +73,13 @@ def mark(out: Dataset, header: Dataset, derivations: Sequence[Derivation]) -> No
     before = _shortened(text(out, "DerivationDescription"), _ST - len(said) - 2)
     out.DerivationDescription = f"{before}; {said}" if before else said
     out.DerivationCodeSequence = [*groups.items(out, "DerivationCodeSequence"), _resampling()]
+    sources = sources or [[(header, i + 1)] for i in range(len(derivations))]
     if _valid(header):
-        out.SourceImageSequence = [_source(header)]
+        objects = {id(h): h for found in sources for h, _ in found if _valid(h)}
+        out.SourceImageSequence = [_source(h) for h in objects.values()]
     elif "SourceImageSequence" in out:
         del out.SourceImageSequence
-    _mark_frames(out, header, derivations)
+    _mark_frames(out, header, derivations, sources)
     contributors = [copy.deepcopy(x) for x in groups.items(out, "ContributingEquipmentSequence")]
     out.ContributingEquipmentSequence = [*contributors, *map(_equipment, _distinct(derivations))]
     _mark_series(out, header, derivations)
@@ -92,7 +98,7 @@ def _derived_type(value: object) -> list[str]:
     return ["DERIVED", second, *values[2:]]
 
 
-def _mark_frames(out: Dataset, header: Dataset, derivations: Sequence[Derivation]) -> None:
+def _mark_frames(out: Dataset, header: Dataset, derivations: Sequence[Derivation], sources: Sources) -> None:
     """Give each frame of an enhanced object its Derivation Image item; one shared by all frames makes way."""
     per_frame = groups.items(out, groups.PER_FRAME)
     if not per_frame:
@@ -101,13 +107,13 @@ def _mark_frames(out: Dataset, header: Dataset, derivations: Sequence[Derivation
     for group in groups.items(out, groups.SHARED):
         if "DerivationImageSequence" in group:
             del group.DerivationImageSequence
-    for index, (group, derivation) in enumerate(zip(per_frame, derivations, strict=False)):
+    for group, derivation, found in zip(per_frame, derivations, sources, strict=False):
         item = Dataset()
         item.DerivationDescription = _shortened(describe(derivation), _ST)
         before = [*shared, *groups.items(group, "DerivationImageSequence")]
         codes = [copy.deepcopy(code) for x in before for code in groups.items(x, "DerivationCodeSequence")]
         item.DerivationCodeSequence = [*codes, _resampling()]
-        item.SourceImageSequence = [_source(header, index + 1)] if _valid(header) else []
+        item.SourceImageSequence = [_source(h, number) for h, number in found if _valid(h)]
         group.DerivationImageSequence = [item]
     if _valid(header) and text(header, "SOPClassUID") in (ENHANCED_CT, ENHANCED_MR):
         out.SourceImageEvidenceSequence = [_evidence(header)]
@@ -122,13 +128,15 @@ def _mark_series(out: Dataset, header: Dataset, derivations: Sequence[Derivation
     mark = f"[{_MAKER} {' and '.join(models)}]"
     before = text(out, "SeriesDescription")
     out.SeriesDescription = f"{_shortened(before, _LO - len(mark) - 1)} {mark}" if before else _shortened(mark, _LO)
-    number = abs(integer(out, "SeriesNumber", 0) or 0) * _SERIES_STEP + derivations[0].scale
-    out.SeriesNumber = number if number <= _IS_MAX else derivations[0].scale
+    own = derivations[0].scale + (_SERIES_STEP // 2 if derivations[0].through_plane else 0)
+    number = abs(integer(out, "SeriesNumber", 0) or 0) * _SERIES_STEP + own
+    out.SeriesNumber = number if number <= _IS_MAX else own
 
 
 def label(derivation: Derivation) -> str:
     """Return the name of the model, or of the base with its scale, as a series is marked with it."""
-    return derivation.model if is_network(derivation) else f"base-x{derivation.scale}"
+    name = derivation.model if is_network(derivation) else f"base-x{derivation.scale}"
+    return f"{name} isotropic" if derivation.through_plane else name
 
 
 def is_network(derivation: Derivation) -> bool:
@@ -139,16 +147,18 @@ def is_network(derivation: Derivation) -> bool:
 def describe(derivation: Derivation) -> str:
     """Return one sentence on how a picture was made."""
     d = derivation
-    start = f"Enlarged {d.scale} times by {_MAKER} {d.software}"
+    what = "Made isotropic" if d.through_plane and d.scale == 1 else f"Enlarged {d.scale} times"
+    start = f"{what} by {_MAKER} {d.software}"
+    more = "".join(f"; {x}" for x in (d.through_plane, d.mended) if x)
     if not is_network(d):
         why = f" (network not used: {_shortened(d.fell_back, 200)})" if d.fell_back else ""
-        return f"{start} by interpolation only, no network: base {d.base}, guard {d.guard}{why}"
+        return f"{start} by interpolation only, no network: base {d.base}, guard {d.guard}{why}{more}"
     feather = f" with tiles of {d.tile} overlapping by {d.overlap}" if d.overlap else ""
     guide = f", guided by {d.guide}" if d.guide else ""
     return (
         f"{start} with the network {d.model} {d.version} (sha256 {d.sha256[:16]}, {d.precision}, {d.backend}) over the "
         f"base {d.base}, guard {d.guard}, stitched {d.stitch}{feather}, values {d.low:.6g} to {d.high:.6g} "
-        f"({d.range_from}) mapped to 0 to 1{guide}"
+        f"({d.range_from}) mapped to 0 to 1{guide}{more}"
     )
 
 

@@ -22,7 +22,7 @@ _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://github.com/acutance/acutanc
 IMPLEMENTATION = UID(f"2.25.{uuid.uuid5(_NAMESPACE, 'implementation').int}")
 """Implementation Class UID of files written (PS3.7 D.3.3.2)."""
 
-_PER_PICTURE = ("low", "high", "range_from", "guide", "fell_back")
+_PER_PICTURE = ("low", "high", "range_from", "guide", "fell_back", "mended")
 """Settings that may differ between the pictures of one series."""
 
 
@@ -47,6 +47,17 @@ def derived_uid(header: Dataset, derivations: Derivation | Sequence[Derivation])
     if all(x == settings[0] for x in settings):
         settings = settings[:1]
     return _uid("instance", text(header, "SOPInstanceUID"), settings)
+
+
+def derived_stack_uid(header: Dataset, derivations: Sequence[Derivation]) -> UID:
+    """Return the SOP Instance UID of the object that holds the new slices made of all frames of another."""
+    return _uid("stack", text(header, "SOPInstanceUID"), [dataclasses.asdict(x) for x in derivations])
+
+
+def derived_slice_uid(headers: Sequence[Dataset], derivation: Derivation, index: int) -> UID:
+    """Return the SOP Instance UID of the new slice number ``index`` that was made of a stack of objects."""
+    sources = [text(header, "SOPInstanceUID") for header in headers]
+    return _uid("slice", sources, dataclasses.asdict(derivation), index)
 
 
 def derived_series_uid(header: Dataset, derivations: Sequence[Derivation]) -> UID:

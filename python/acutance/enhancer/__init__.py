@@ -218,7 +218,16 @@ class Enhancer:
             if model is None:
                 fell_back = f"no model enlarges {frame.modality} by {self.scale}"
         base = Derivation(
-            "base", software, "", "fp32", "base", self.scale, "cubic", self.guard or "none", software=software
+            "base",
+            software,
+            "",
+            "fp32",
+            "base",
+            self.scale,
+            "cubic",
+            self.guard or "none",
+            software=software,
+            mended=frame.mended,
         )
         if model is None:
             return None, dataclasses.replace(base, fell_back=fell_back), ()

@@ -51,7 +51,7 @@ def task_of(frame: Frame, derivation: Derivation, threads: int) -> backends.Task
         pixels = ops.fill(pixels, missing, threads=threads)
         if missing.all() and pixels.dtype.kind == "f":
             pixels = np.zeros_like(pixels)
-        padding = _padding_value(frame, pixels)
+        padding = padding_value(frame, pixels)
     low, high = frame.limits
     return backends.Task(
         pixels=pixels,
@@ -67,7 +67,7 @@ def task_of(frame: Frame, derivation: Derivation, threads: int) -> backends.Task
     )
 
 
-def _padding_value(frame: Frame, filled: Array) -> float:
+def padding_value(frame: Frame, filled: Array) -> float:
     """Return what stands in the output where a sample is missing: padding, NaN in float pictures, else black."""
     if frame.padding is not None:
         return float(frame.padding[0])

@@ -130,7 +130,7 @@ def read(path: str | os.PathLike[str], modality: str | None = None, max_pixels: 
     return share_range(frames) if len(frames) > 1 else frames
 
 
-def write(path: str | os.PathLike[str], frames: Iterable[Frame]) -> None:
+def write(path: str | os.PathLike[str], frames: Iterable[Frame], slices: tuple[int, float] | None = None) -> None:
     """Write slices that :func:`read` gave, enhanced or not, as a volume.
 
     Voxel corners stay where they were (sform and qform), dtype, scaling and codes stay; a header extension holds the
@@ -143,6 +143,8 @@ def write(path: str | os.PathLike[str], frames: Iterable[Frame]) -> None:
         Ends in ``.nii`` or ``.nii.gz``.
     frames : iterable of Frame
         All slices of the file in order, taken one by one; in a sequence also a run of neighbours of one volume.
+    slices : (int, float), optional
+        The slices are new ones: how many of them each volume has, and how many old ones each of them spans.
 
     Raises
     ------
@@ -155,7 +157,8 @@ def write(path: str | os.PathLike[str], frames: Iterable[Frame]) -> None:
     derivations: list[Derivation | None] = []
     for frame in frames:
         if volume is None:
-            volume = _Volume(frame, len(frames) if isinstance(frames, Sequence) else None, path)
+            count = len(frames) if isinstance(frames, Sequence) and slices is None else None
+            volume = _Volume(frame, count, path, slices)
         volume.put(len(derivations), frame)
         derivations.append(frame.derivation)
     if volume is None or len(derivations) != volume.count:
@@ -169,6 +172,12 @@ def write(path: str | os.PathLike[str], frames: Iterable[Frame]) -> None:
                 volume.save(packed, extension)
         else:
             volume.save(file, extension)
+
+
+def distance(kept: Header) -> float | None:
+    """Return how far the slices of a volume are apart in mm; None when its header does not say so."""
+    found = _spacing(kept.nifti)
+    return None if found is None else found[kept.axis]
 
 
 def read_record(path: str | os.PathLike[str]) -> record.Record | None:
@@ -222,12 +231,14 @@ def acquisition_axis(shape: Sequence[int], spacing: Sequence[float] | None, said
 class _Volume:
     """The voxels to be written, ``[volume, k, j, i]``, and their header."""
 
-    def __init__(self, first: Frame, count: int | None, path: Path) -> None:
+    def __init__(self, first: Frame, count: int | None, path: Path, slices: tuple[int, float] | None = None) -> None:
         if first.source is None or not isinstance(first.source.header, Header):
             raise UsageError(f"{path}: only slices read from a NIfTI file are written as NIfTI, they carry its header")
         self.kept: Header = first.source.header
         self.axis, self.path = self.kept.axis, path
-        shape, length = list(self.kept.shape), self.kept.shape[self.axis]
+        shape = list(self.kept.shape)
+        shape[self.axis], span = slices or (shape[self.axis], 1.0)
+        length = shape[self.axis]
         self.first, start = first.source.index, first.source.index % length
         self.count = shape[3] * length if count is None else count
         if self.count != shape[3] * length:
@@ -237,7 +248,7 @@ class _Volume:
         scale = 1 if first.derivation is None else first.derivation.scale
         for i in range(3):
             shape[i] *= 1 if i == self.axis else scale
-        self.header = _refined(self.kept, shape, start, scale, path)
+        self.header = _refined(self.kept, shape, start, scale, path, span)
         dtype = self.kept.nifti.get_data_dtype()
         if first.pixels.ndim == 2 and first.pixels.dtype.kind == "f" and dtype.kind != "f":
             dtype = np.dtype(np.float32).newbyteorder(self.header.endianness)
@@ -265,8 +276,11 @@ class _Volume:
             file.write(np.ascontiguousarray(volume).reshape(-1).view(np.uint8).data)
 
 
-def _refined(kept: Header, shape: Sequence[int], start: int, scale: int, path: Path) -> NiftiHeader:
-    """Return a copy of the header for ``shape``, its first slice number ``start`` of the old volume."""
+def _refined(kept: Header, shape: Sequence[int], start: int, scale: int, path: Path, span: float = 1.0) -> NiftiHeader:
+    """Return a copy of the header for ``shape``, its first slice number ``start`` of the old volume.
+
+    ``span``: old slices that each new one spans; the outer face of the first one stays.
+    """
     header = kept.nifti.copy()
     axes = [i for i in range(3) if i != kept.axis]
     dims = int(header["dim"][0])
@@ -277,12 +291,14 @@ def _refined(kept: Header, shape: Sequence[int], start: int, scale: int, path: P
     header["dim"][0] = dims if shape[3] == kept.shape[3] else 3
     for i in axes:
         header["pixdim"][i + 1] /= scale
+    header["pixdim"][kept.axis + 1] *= span
     for code in ("sform_code", "qform_code"):
         if int(header[code]) <= 0:
             continue
         matrix = header.get_sform() if code == "sform_code" else kept.nifti.get_qform()
         moved = refined_affine(matrix, axes, scale)
-        moved[:3, 3] += start * matrix[:3, kept.axis]
+        moved[:3, 3] += (start + 0.5 * span - 0.5) * matrix[:3, kept.axis]
+        moved[:3, kept.axis] *= span
         if code == "sform_code":
             for row, name in enumerate(("srow_x", "srow_y", "srow_z")):
                 header[name] = moved[row]
