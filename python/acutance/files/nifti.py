@@ -176,7 +176,7 @@ def write(path: str | os.PathLike[str], frames: Iterable[Frame], slices: tuple[i
 
 def distance(kept: Header) -> float | None:
     """Return how far the slices of a volume are apart in mm; None when its header does not say so."""
-    found = _spacing(kept.nifti)
+    found = spacing_of(kept.nifti)
     return None if found is None else found[kept.axis]
 
 
