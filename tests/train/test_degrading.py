@@ -148,12 +148,26 @@ def test_what_is_missing_is_filled_and_only_a_field_of_view_changes_the_truth() 
     assert kinds == {True, False}
 
 
-def test_patches_are_cut_inside_of_the_field_of_view(small_data: Path, recipe_file: Path) -> None:
+def test_patches_are_cut_inside_of_the_field_of_view(
+    small_data: Path, recipe_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recipe = recipes.load(recipe_file, degradation={"missing": 1.0})
     truth = examples.Truths(small_data, recipe).by_modality[0][0][0]
     assert truth.spacing == pytest.approx((0.7, 0.7))
-    made = [examples.make(truth, recipe, 0, np.random.default_rng(seed)) for seed in range(8)]
-    assert min(len(m.places) for m in made) < max(len(m.places) for m in made) <= made[0].drift.size
+    lost = []
+
+    lose = degrading.lose
+
+    def watched(*given: Any) -> Any:
+        lost.append(lose(*given))
+        return lost[-1]
+
+    monkeypatch.setattr(degrading, "lose", watched)
+    for seed in range(8):
+        found = examples.make(truth, recipe, 0, np.random.default_rng(seed))
+        assert not lost[-1][2][tuple(found.places.T)].any()
+        np.testing.assert_array_equal(found.picture, lost[-1][0])
+    assert any(outside.any() for _, _, outside in lost)
 
 
 def test_counts_belong_to_emission(recipe_file: Path) -> None:
