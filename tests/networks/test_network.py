@@ -20,6 +20,11 @@ MAKES: dict[str, Make] = {
     "rt": functools.partial(networks.build, "rt", width=8, expand=2),
     "bal of plain convolutions": functools.partial(networks.build, "bal", width=6, blocks=3),
     "bal": functools.partial(networks.build, "bal", width=6, blocks=3, expand=2, scale=3),
+    "guided rt": functools.partial(networks.build, "guided", width=5, trunk={"kind": "rt", "width": 8, "expand": 2}),
+    "guided bal": functools.partial(
+        networks.build, "guided", scale=3, width=5, trunk={"kind": "bal", "width": 6, "blocks": 3}
+    ),
+    "seq": functools.partial(networks.build, "seq", width=8, depth=2, state=3, expand=1, scale=3),
 }
 
 
@@ -33,6 +38,15 @@ def stirred(network: networks.Network, seed: int = 0) -> networks.Network:
     return network.eval()
 
 
+def given(network: networks.Network, n: int, rows: int, cols: int) -> list[torch.Tensor]:
+    """Return noise for every input of a network."""
+    return [torch.rand(n, i.channels * i.unshuffle**2, rows, cols) for i in network.inputs]
+
+
+def residual(network: networks.Network, inputs: list[torch.Tensor], **how: int) -> torch.Tensor:
+    return networks.several(network(*inputs, **how))[0]
+
+
 @pytest.fixture(params=MAKES.values(), ids=MAKES.keys())
 def network(request: pytest.FixtureRequest) -> networks.Network:
     make: Make = request.param
@@ -40,22 +54,36 @@ def network(request: pytest.FixtureRequest) -> networks.Network:
     return make()
 
 
+BOUNDED = [name for name in MAKES if name != "seq"]
+
+
+@pytest.mark.parametrize("network", [MAKES[name] for name in BOUNDED], ids=BOUNDED, indirect=True)
 def test_the_radius_is_how_far_a_change_reaches(network: networks.Network) -> None:
-    stirred(network)
-    side = 2 * network.radius + 5
-    x = torch.rand(1, 1, side, side, dtype=torch.float64, requires_grad=True)
-    centre = network.double()(x)[0, :, side // 2, side // 2]
-    (reached,) = torch.autograd.grad(centre.abs().sum(), x)
-    rows = torch.nonzero(reached[0, 0].abs().sum(dim=1))
-    assert (rows.max() - rows.min()).item() == 2 * network.radius
+    radius = stirred(network).radius
+    assert radius is not None
+    side = 2 * radius + 5
+    inputs = [x.double().requires_grad_() for x in given(network, 1, side, side)]
+    centre = residual(network.double(), inputs)[0, :, side // 2, side // 2]
+    reach = []
+    for found in torch.autograd.grad(centre.abs().sum(), inputs):
+        rows = torch.nonzero(found[0].abs().sum(dim=(0, 2)))
+        reach.append((rows.max() - rows.min()).item())
+    assert reach[0] == max(reach) == 2 * radius
 
 
+@pytest.mark.parametrize("network", [MAKES[name] for name in BOUNDED], ids=BOUNDED, indirect=True)
 def test_without_padding_comes_what_padding_has_not_touched(network: networks.Network) -> None:
-    stirred(network)
-    r = network.radius
-    x = torch.rand(2, 1, 2 * r + 5, 2 * r + 8)
+    r = stirred(network).radius
+    assert r is not None
+    x = given(network, 2, 2 * r + 5, 2 * r + 8)
     with torch.no_grad():
-        torch.testing.assert_close(network(x, padding=0), network(x)[:, :, r:-r, r:-r], atol=1e-5, rtol=1e-5)
+        wanted = residual(network, x)[:, :, r:-r, r:-r]
+        torch.testing.assert_close(residual(network, x, padding=0), wanted, atol=1e-5, rtol=1e-5)
+
+
+def test_what_comes_out_is_what_is_said(network: networks.Network) -> None:
+    found = networks.several(stirred(network)(*given(network, 2, 9, 11)))
+    assert [x.shape for x in found] == [(2, o.channels, 9, 11) for o in network.outputs]
 
 
 def test_the_fused_network_equals_the_trained_one(network: networks.Network) -> None:
@@ -63,20 +91,20 @@ def test_the_fused_network_equals_the_trained_one(network: networks.Network) -> 
     fused = network.fused()
     assert fused.radius == network.radius
     assert not any("plain" in name for name, _ in fused.named_modules())
-    x = torch.rand(1, 1, 20, 24)
+    x = given(network, 1, 20, 24)
     with torch.no_grad():
-        wanted = network(x)
-        assert wanted.std() > 1e-3
-        torch.testing.assert_close(fused(x), wanted, atol=1e-5, rtol=1e-4)
+        for got, wanted in zip(networks.several(fused(*x)), networks.several(network(*x)), strict=True):
+            assert wanted.std() > 1e-3
+            torch.testing.assert_close(got, wanted, atol=1e-5, rtol=1e-4)
 
 
 def test_settings_are_read_back_from_fused_weights(network: networks.Network) -> None:
     fused = stirred(network).fused()
     kind = type(network).__name__.lower()
     again = networks.from_weights(kind, fused.state_dict(), network.scale)
-    x = torch.rand(1, 1, 9, 9)
+    x = given(network, 1, 9, 9)
     with torch.no_grad():
-        assert torch.equal(again(x), fused(x))
+        assert torch.equal(residual(again, x), residual(fused, x))
 
 
 def test_a_network_starts_from_another_ones_weights(network: networks.Network) -> None:
@@ -84,9 +112,9 @@ def test_a_network_starts_from_another_ones_weights(network: networks.Network) -
     torch.manual_seed(1)
     other = stirred(network, seed=5)
     assert other.start_from(fused.state_dict()) == []
-    x = torch.rand(1, 1, 20, 24)
+    x = given(network, 1, 20, 24)
     with torch.no_grad():
-        torch.testing.assert_close(other(x), fused(x), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(residual(other, x), residual(fused, x), atol=1e-5, rtol=1e-4)
 
 
 def test_weights_of_another_scale_fit_all_but_the_last_layer() -> None:
@@ -96,13 +124,13 @@ def test_weights_of_another_scale_fit_all_but_the_last_layer() -> None:
 
 
 def test_a_fresh_network_adds_little_but_can_learn(network: networks.Network) -> None:
-    residual = network(torch.rand(1, 1, 32, 32))
-    assert 0 < residual.std() < 0.1
-    residual.square().sum().backward()
+    found = residual(network, given(network, 1, 32, 32))
+    assert 0 < found.std() < 0.1
+    found.square().sum().backward()
     name, first = networks.convolutions(network)[0]
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in first.parameters()), name
 
 
 def test_an_unknown_network_is_refused() -> None:
-    with pytest.raises(UsageError, match="no network is named 'vgg'; there are: bal, rt"):
+    with pytest.raises(UsageError, match="no network is named 'vgg'; there are: bal, guided, rt, seq"):
         networks.build("vgg")

@@ -8,13 +8,15 @@ from torch import Tensor
 
 from ..errors import UsageError
 from .bal import Bal
+from .guided import Guided
 from .network import Network, convolutions, several
 from .rt import Rt
+from .seq import Seq
 
-_KINDS: dict[str, type[Bal] | type[Rt]] = {"bal": Bal, "rt": Rt}
+_KINDS: dict[str, type[Network]] = {"bal": Bal, "guided": Guided, "rt": Rt, "seq": Seq}
 
 
-def _kind(name: str) -> type[Bal] | type[Rt]:
+def _kind(name: str) -> type[Network]:
     if name not in _KINDS:
         raise UsageError(f"no network is named '{name}'; there are: {', '.join(_KINDS)}")
     return _KINDS[name]
@@ -47,4 +49,4 @@ def from_weights(kind: str, weights: dict[str, Tensor], scale: int) -> Network:
     return network
 
 
-__all__ = ["Bal", "Network", "Rt", "build", "convolutions", "from_weights", "several"]
+__all__ = ["Bal", "Guided", "Network", "Rt", "Seq", "build", "convolutions", "from_weights", "several"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .network import Network, centre, convolve, start
+from .network import Fuse, Network, centre, convolve, start
 from .reparam import ReparamConv
 
 
@@ -59,7 +59,7 @@ class Bal(Network):
 
     def __init__(self, channels: int = 1, scale: int = 2, width: int = 48, blocks: int = 6, expand: int = 0) -> None:
         super().__init__()
-        self.scale = scale
+        self.scale, self.width = scale, width
         self.head = nn.Conv2d(channels, width, 3)
         self.blocks = nn.ModuleList([Block(width, expand) for _ in range(blocks)])
         self.after = nn.Conv2d(width, width, 3)
@@ -71,7 +71,7 @@ class Bal(Network):
 
     @classmethod
     def settings_of(cls, weights: dict[str, Tensor]) -> dict[str, int]:
-        """Return the arguments of a fused network with these weights."""
+        """As :meth:`Network.settings_of`."""
         width, channels = weights["head.weight"].shape[:2]
         blocks = sum(name.endswith(".layers.0.weight") for name in weights)
         return {"channels": channels, "width": width, "blocks": blocks}
@@ -81,17 +81,24 @@ class Bal(Network):
         """As :attr:`Network.radius`: head, three for each block, the convolution after them, tail."""
         return 3 + 3 * len(self.blocks)
 
-    def features(self, x: Tensor, padding: int = 1) -> Tensor:
-        """Return what the last convolution sees, ``[N, width, h, w]``."""
+    @property
+    def stages(self) -> int:
+        """How many of its features :meth:`forward` can change: those after the first convolution and each block."""
+        return 1 + len(self.blocks)
+
+    def features(self, x: Tensor, padding: int = 1, fuse: Fuse | None = None) -> Tensor:
+        """Return what the last convolution sees, ``[N, width, h, w]``; ``fuse`` changes the features after a stage."""
         first = convolve(self.head, x, padding)
+        first = first if fuse is None else fuse(0, first)
         found, x = [first], first
         for i, block in enumerate(self.blocks):
             x = block(x, padding)
+            x = x if fuse is None else fuse(1 + i, x)
             if i in (0, len(self.blocks) - 2):
                 found.append(x)
         x = convolve(self.after, x, padding)
         return convolve(self.join, torch.cat([*(centre(f, x) for f in found), x], dim=1), padding)
 
-    def forward(self, x: Tensor, padding: int = 1) -> Tensor:
-        """As :meth:`Network.forward`."""
-        return convolve(self.tail, self.features(x, padding), padding)
+    def forward(self, x: Tensor, padding: int = 1, fuse: Fuse | None = None) -> Tensor:
+        """As :meth:`Network.forward`; ``fuse`` as of :meth:`features`."""
+        return convolve(self.tail, self.features(x, padding, fuse), padding)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from ..model import Input, Output
 from .reparam import ReparamConv
+
+Fuse = Callable[[int, Tensor], Tensor]
+"""What is made of the features ``[N, width, h, w]`` after a stage of a network, by the stage's number."""
 
 
 class Network(nn.Module, abc.ABC):
@@ -27,6 +30,11 @@ class Network(nn.Module, abc.ABC):
 
     scale: int
     frames: int = 1
+
+    @classmethod
+    @abc.abstractmethod
+    def settings_of(cls, weights: dict[str, Tensor]) -> dict[str, Any]:
+        """Return the arguments, but for the scale, of a fused network with these weights."""
 
     @property
     @abc.abstractmethod
@@ -80,15 +88,16 @@ class Network(nn.Module, abc.ABC):
         for name, layer in convolutions(self):
             weight, bias = weights.get(f"{name}.weight"), weights.get(f"{name}.bias")
             plain = layer.plain if isinstance(layer, ReparamConv) else layer
-            if weight is None or bias is None or weight.shape != plain.weight.shape:
+            if weight is None or (bias is None) != (plain.bias is None) or weight.shape != plain.weight.shape:
                 missing.append(name)
             elif isinstance(layer, ReparamConv):
+                assert bias is not None
                 layer.set_kernel(weight, bias)
             else:
-                assert layer.bias is not None
                 with torch.no_grad():
                     layer.weight.copy_(weight)
-                    layer.bias.copy_(bias)
+                    if layer.bias is not None and bias is not None:
+                        layer.bias.copy_(bias)
         return missing
 
 

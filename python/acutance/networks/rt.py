@@ -5,8 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .network import Network, convolve, start
+from .network import Fuse, Network, convolve, start
 from .reparam import ReparamConv
+
+
+def layers(channels: int, scale: int, width: int, depth: int, expand: int) -> nn.ModuleList:
+    """Return the convolutions of :class:`Rt` with fresh weights."""
+    inner = [ReparamConv(width, width, expand) if expand else nn.Conv2d(width, width, 3) for _ in range(depth)]
+    found = [nn.Conv2d(channels, width, 3), *inner, nn.Conv2d(width, scale**2, 3)]
+    for layer in found:
+        # The last layer is small but not zero, as an exactly zero one kills the ReLUs before it.
+        start(layer, 0.01 if layer is found[-1] else 1.0)
+    return nn.ModuleList(found)
 
 
 class Rt(Network):
@@ -28,17 +38,12 @@ class Rt(Network):
 
     def __init__(self, channels: int = 1, scale: int = 2, width: int = 32, depth: int = 5, expand: int = 0) -> None:
         super().__init__()
-        self.scale = scale
-        inner = [ReparamConv(width, width, expand) if expand else nn.Conv2d(width, width, 3) for _ in range(depth)]
-        layers = [nn.Conv2d(channels, width, 3), *inner, nn.Conv2d(width, scale**2, 3)]
-        for layer in layers:
-            # The last layer is small but not zero, as an exactly zero one kills the ReLUs before it.
-            start(layer, 0.01 if layer is layers[-1] else 1.0)
-        self.layers = nn.ModuleList(layers)
+        self.scale, self.width = scale, width
+        self.layers = layers(channels, scale, width, depth, expand)
 
     @classmethod
     def settings_of(cls, weights: dict[str, Tensor]) -> dict[str, int]:
-        """Return the arguments of a fused network with these weights."""
+        """As :meth:`Network.settings_of`."""
         width, channels = weights["layers.0.weight"].shape[:2]
         depth = sum(name.endswith(".weight") for name in weights) - 2
         return {"channels": channels, "width": width, "depth": depth}
@@ -48,11 +53,14 @@ class Rt(Network):
         """As :attr:`Network.radius`."""
         return len(self.layers)
 
-    def forward(self, x: Tensor, padding: int = 1) -> Tensor:
-        """As :meth:`Network.forward`."""
-        last = len(self.layers) - 1
-        for i, layer in enumerate(self.layers):
-            x = convolve(layer, x, padding)
-            if i < last:
-                x = torch.relu(x)
-        return x
+    @property
+    def stages(self) -> int:
+        """How many of its features :meth:`forward` can change: those after each ReLU."""
+        return len(self.layers) - 1
+
+    def forward(self, x: Tensor, padding: int = 1, fuse: Fuse | None = None) -> Tensor:
+        """As :meth:`Network.forward`; ``fuse`` changes the features after a stage."""
+        for i, layer in enumerate(self.layers[:-1]):
+            x = torch.relu(convolve(layer, x, padding))
+            x = x if fuse is None else fuse(i, x)
+        return convolve(self.layers[-1], x, padding)

@@ -20,7 +20,9 @@ def weights_of(model: Model) -> dict[str, Tensor]:
     from onnx import numpy_helper
 
     graph = onnx.load_model_from_string(model.data).graph
-    return {w.name: torch.from_numpy(numpy_helper.to_array(w).copy()) for w in graph.initializer}
+    # The exporter keeps constants of the graph among the weights.
+    found = [w for w in graph.initializer if w.name.endswith((".weight", ".bias"))]
+    return {w.name: torch.from_numpy(numpy_helper.to_array(w).copy()) for w in found}
 
 
 def network_of(model: Model) -> Network:
