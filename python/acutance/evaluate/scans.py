@@ -37,6 +37,8 @@ class Scan:
     subject, source, licence : str
     reformat : bool
         The scanner's own sagittal or coronal reformat, which is interpolated.
+    group : str
+        Shared by scans of one subject and session that lie on one another; "" for none.
     """
 
     path: Path
@@ -46,6 +48,7 @@ class Scan:
     source: str
     licence: str
     reformat: bool
+    group: str = ""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -133,7 +136,8 @@ def find(folder: str | os.PathLike[str], split: str, modality: str, reformats: b
         reformat = "_sagittal_" in row["path"] or "_coronal_" in row["path"]
         if row["split"] == split and row["modality"] == modality and (reformats or not reformat):
             path = Path(folder) / row["path"]
-            found.append(Scan(path, modality, split, row["subject_id"], row["source"], row["licence"], reformat))
+            who = row["subject_id"], row["source"], row["licence"]
+            found.append(Scan(path, modality, split, *who, reformat, row.get("coregistered_group") or ""))
     return found
 
 

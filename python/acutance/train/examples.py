@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +72,22 @@ class Example:
     drift: F32
     places: NDArray[np.int64]
     jitter: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a patch lies in a picture, in input pixels, and how it is turned: mirrored first, then by quarter turns."""
+
+    top: int
+    left: int
+    turns: int
+    mirrored: bool
+
+    def cut(self, pictures: F32, side: int, scale: int = 1) -> F32:
+        """Return the patch ``[..., side * scale, side * scale]`` of pictures that are ``scale`` times as fine."""
+        top, left, wide = self.top * scale, self.left * scale, side * scale
+        found = pictures[..., top : top + wide, left : left + wide]
+        return np.rot90(found.swapaxes(-1, -2) if self.mirrored else found, self.turns, (-2, -1))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -177,33 +194,46 @@ class Pool:
         rng = np.random.default_rng([self.recipe.training.seed, self.rank, number + self.recipe.training.pool])
         return make(self.truths.draw(rng), self.recipe, self.halo, rng)
 
-    def batch(self, step: int, count: int) -> Batch:
-        """Return the patches of a step; steps come one after the other."""
+    def draw(self, step: int, count: int) -> list[tuple[Example, Place]]:
+        """Return the places of a step's patches; steps come one after the other."""
         training = self.recipe.training
         if step % training.refresh == 0:
             number = step // training.refresh
             self.examples[number % training.pool] = self._example(number)
         rng = np.random.default_rng([training.seed, self.rank, 1 << 40, step])
         chosen = [self.examples[int(i)] for i in rng.integers(training.pool, size=count)]
-        parts = [self._patch(example, rng) for example in chosen]
+        return [(example, self._place(example, rng)) for example in chosen]
+
+    def batch(self, step: int, count: int) -> Batch:
+        """Return the patches of a step; steps come one after the other."""
+        return self.patches(self.draw(step, count))
+
+    def patches(self, drawn: Sequence[tuple[Example, Place]]) -> Batch:
+        """Return the patches at places."""
+        parts = [self._patch(example, place) for example, place in drawn]
         picture, residual, drift = (np.stack(x) for x in zip(*parts, strict=True))
-        jitter = np.array([example.jitter for example in chosen], dtype=np.float32)
+        jitter = np.array([example.jitter for example, _ in drawn], dtype=np.float32)
         return Batch(picture[:, None], residual, drift[:, None], jitter[:, None, None, None])
 
-    def _patch(self, example: Example, rng: np.random.Generator) -> tuple[F32, F32, F32]:
-        side, halo, s = self.recipe.training.patch, self.halo, self.recipe.model.scale
+    def _place(self, example: Example, rng: np.random.Generator) -> Place:
+        side = self.recipe.training.patch
         rows, cols = example.drift.shape
         if min(rows, cols) < side:
             raise UsageError(f"a truth gives {rows}x{cols} pixels, smaller than the recipe's patch of {side}")
         row, col = example.places[rng.integers(len(example.places))] - rng.integers(0, side, 2)
         top, left = int(np.clip(row, 0, rows - side)), int(np.clip(col, 0, cols - side))
-        wide = side + 2 * halo
-        views = (
-            example.picture[top : top + wide, left : left + wide],
-            example.residual[s * top : s * (top + side), s * left : s * (left + side)],
-            example.drift[top : top + side, left : left + side],
-        )
-        turns, mirrored = int(rng.integers(4)), bool(rng.integers(2))
-        picture, residual, drift = (np.rot90(v.T if mirrored else v, turns) for v in views)
-        blocks = residual.reshape(side, s, side, s).transpose(1, 3, 0, 2).reshape(s * s, side, side)
-        return picture, blocks, drift
+        return Place(top, left, int(rng.integers(4)), bool(rng.integers(2)))
+
+    def _patch(self, example: Example, place: Place) -> tuple[F32, F32, F32]:
+        side, s = self.recipe.training.patch, self.recipe.model.scale
+        picture = place.cut(example.picture, side + 2 * self.halo)
+        residual = unshuffled(place.cut(example.residual, side, s), s)
+        return picture, residual, place.cut(example.drift, side)
+
+
+def unshuffled(picture: F32, scale: int) -> F32:
+    """Return ``[..., s*s, h, w]`` of ``[..., h * s, w * s]``, in the order of a network's output."""
+    *more, rows, cols = picture.shape
+    blocks = picture.reshape(*more, rows // scale, scale, cols // scale, scale)
+    blocks = np.moveaxis(blocks, (-3, -1), (-4, -3))
+    return blocks.reshape(*more, scale**2, rows // scale, cols // scale)

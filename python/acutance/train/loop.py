@@ -26,7 +26,7 @@ from .checkpoint import Trained
 from .recipe import Recipe, Training
 from .tasks import Learner
 from .tasks.task import Batch
-from .validate import Line, Validator
+from .validate import Line, Scorer
 
 LOG = "log.csv"
 CURVE = "curve.png"
@@ -274,7 +274,7 @@ def _on_cpu(network: Network) -> Network:
 
 
 def _steps(
-    state: _State, validator: Validator, log: _Log, out: Path, end: int, show: Callable[[int, str], None]
+    state: _State, validator: Scorer, log: _Log, out: Path, end: int, show: Callable[[int, str], None]
 ) -> list[Line]:
     """Run to step ``end``; validate, log and save every so often and at the end."""
     training, lines, losses = state.recipe.training, [], []

@@ -44,6 +44,24 @@ class BalNetwork(_Strict):
     expand: int = pydantic.Field(default=0, ge=0)
 
 
+class SeqNetwork(_Strict):
+    """Arguments of :class:`acutance.networks.Seq`."""
+
+    kind: Literal["seq"]
+    width: int = pydantic.Field(default=64, gt=0)
+    depth: int = pydantic.Field(default=5, ge=0)
+    state: int = pydantic.Field(default=64, gt=0)
+    expand: int = pydantic.Field(default=0, ge=0)
+
+
+class GuidedNetwork(_Strict):
+    """Arguments of :class:`acutance.networks.Guided`."""
+
+    kind: Literal["guided"]
+    width: int = pydantic.Field(default=32, gt=0)
+    trunk: Annotated[RtNetwork | BalNetwork, pydantic.Field(discriminator="kind")]
+
+
 class Target(_Strict):
     """What the model file says of itself, as :class:`acutance.model.Metadata`."""
 
@@ -148,6 +166,66 @@ class PictureTask(_Strict):
     kind: Literal["picture"] = "picture"
 
 
+class SequenceTask(_Strict):
+    """:class:`acutance.train.tasks.Sequence`; motion is per frame, ranges are drawn from for each clip.
+
+    Attributes
+    ----------
+    frames, unroll : int
+        Frames of a clip; frames after which gradients do not reach farther back.
+    window : int
+        Side of the clips that patches are cut from, in input pixels.
+    shift : (float, float)
+        Truth pixels.
+    turn, zoom : float
+        Largest rotation, in degrees, and change of size, as a part.
+    bend : (float, float)
+        How far waves that run through displace, in truth pixels, root mean square.
+    occluded, cut : float
+        Part of the clips in which something passes in front, and in which the scene changes at once: half of them with
+        what is remembered set to zero there, half without.
+    repeated, dropped : float
+        Part of the frames that show the one before again, and before which some are lost.
+    """
+
+    kind: Literal["sequence"]
+    frames: int = pydantic.Field(default=6, ge=2)
+    unroll: int = pydantic.Field(default=3, ge=1)
+    window: int = pydantic.Field(default=80, gt=0)
+    shift: Span = (0.0, 3.0)
+    turn: float = pydantic.Field(default=0.5, ge=0)
+    zoom: float = pydantic.Field(default=0.005, ge=0)
+    bend: Span = (0.0, 1.0)
+    occluded: Part = 0.2
+    cut: Part = 0.1
+    repeated: Part = 0.05
+    dropped: Part = 0.05
+
+
+class GuidedTask(_Strict):
+    """:class:`acutance.train.tasks.WithGuide`.
+
+    Attributes
+    ----------
+    missing : float
+        Part of the examples whose guide is zeros.
+    real : float
+        Part of the examples that are of a coregistered group of the data set: another scan of the same subject is the
+        guide. In the others it is made of the truth itself.
+    shift : float
+        Largest displacement of a guide along each axis, in truth pixels.
+    blur, noise : (float, float)
+        Sigma of a made guide's point spread in truth pixels, and of its noise in parts of its range.
+    """
+
+    kind: Literal["guided"]
+    missing: Part = 0.2
+    real: Part = 0.0
+    shift: float = pydantic.Field(default=2.0, ge=0)
+    blur: Span = (0.0, 0.6)
+    noise: Span = (0.0, 0.03)
+
+
 class Training(_Strict):
     """The loop.
 
@@ -208,11 +286,11 @@ class Recipe(_Strict):
     """The whole file."""
 
     name: str
-    network: Annotated[RtNetwork | BalNetwork, pydantic.Field(discriminator="kind")]
+    network: Annotated[RtNetwork | BalNetwork | SeqNetwork | GuidedNetwork, pydantic.Field(discriminator="kind")]
     model: Target
     data: Data
     degradation: Degradation = Degradation()
-    task: PictureTask = PictureTask()
+    task: Annotated[PictureTask | SequenceTask | GuidedTask, pydantic.Field(discriminator="kind")] = PictureTask()
     training: Training
 
 

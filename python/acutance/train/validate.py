@@ -6,10 +6,12 @@ import dataclasses
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from .. import ops, tiling
 from ..evaluate import rivals, scans, score
@@ -96,8 +98,14 @@ def degraded(
     return out
 
 
-def enlarge(network: Network | None, case: Case, recipe: Recipe) -> Array:
-    """Return the enlarged picture of a case in its stored dtype; the base with no network."""
+def enlarge(network: Network | None, case: Case, recipe: Recipe, *more: Tensor) -> Array:
+    """Return the enlarged picture of a case in its stored dtype; the base with no network.
+
+    Parameters
+    ----------
+    more : Tensor
+        What the network takes beside the picture, its halo included.
+    """
     low, high = case.span
     gain, halo = 1 / (high - low), (network and network.radius) or 0
     rows, cols = case.picture.shape
@@ -106,7 +114,7 @@ def enlarge(network: Network | None, case: Case, recipe: Recipe) -> Array:
     if network is not None:
         tiles = ops.gather(case.picture, plan, gain=gain, bias=-low * gain)
         with torch.inference_mode():
-            residual = several(network(torch.from_numpy(tiles)))[0].contiguous().numpy()
+            residual = several(network(torch.from_numpy(tiles), *more))[0].contiguous().numpy()
     guard = network is not None and recipe.model.guard == "box"
     return ops.assemble(residual, case.picture, plan, gain=gain, base=recipe.model.base, guard=guard)[0]
 
@@ -129,6 +137,13 @@ class Line:
     worst_slice: float
 
 
+class Scorer(Protocol):
+    """What scores networks during a training."""
+
+    def run(self, network: Network) -> list[Line]:
+        """Return the lines of a network."""
+
+
 class Validator:
     """Scores networks on the same cases; the rival is scored once."""
 
@@ -147,13 +162,17 @@ class Validator:
         truth, got, mask = (score.inner(x, scale) for x in (case.truth, result, case.mask))
         return score.psnr(truth, got, peak), score.psnr(truth, got, peak, mask)
 
+    def result(self, network: Network, case: Case) -> Array:
+        """Return the picture that a network makes of a case."""
+        return enlarge(network, case, self.recipe)
+
     def run(self, network: Network) -> list[Line]:
         """Return one line for each modality and row, over the mean of each subject's slices."""
         found: dict[tuple[str, str], dict[str, list[tuple[float, ...]]]] = defaultdict(lambda: defaultdict(list))
         was_training = network.training
         network.eval()
         for case, rival in zip(self.cases, self.rival, strict=True):
-            ours = self._psnr(case, enlarge(network, case, self.recipe))
+            ours = self._psnr(case, self.result(network, case))
             found[case.modality, case.row][case.subject].append((*ours, ours[0] - rival[0], ours[1] - rival[1]))
         network.train(was_training)
         lines = []

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from ..recipe import Recipe
+from .guided import WithGuide
 from .picture import Picture
+from .sequence import Sequence
 from .task import Learner, Task
 
-_KINDS: dict[str, type[Task]] = {"picture": Picture}
+_KINDS: dict[str, type[Task]] = {"guided": WithGuide, "picture": Picture, "sequence": Sequence}
 
 
 def of(recipe: Recipe) -> Task:
@@ -14,4 +16,4 @@ def of(recipe: Recipe) -> Task:
     return _KINDS[recipe.task.kind](recipe)
 
 
-__all__ = ["Learner", "Picture", "Task", "of"]
+__all__ = ["Learner", "Picture", "Sequence", "Task", "WithGuide", "of"]

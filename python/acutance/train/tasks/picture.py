@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ...errors import UsageError
 from ...networks import several
 from .. import describe
+from ..examples import Batch as Patches
 from ..examples import Pool, Truths
 from ..recipe import Recipe
 from ..validate import Validator, cases
@@ -61,7 +62,11 @@ class Picture(Task):
 
     def batch(self, step: int, count: int) -> Batch:
         """As :meth:`Task.batch`."""
-        found = self.pool.batch(step, count)
+        return self.tensors(self.pool.batch(step, count))
+
+    @staticmethod
+    def tensors(found: Patches) -> dict[str, Tensor]:
+        """Return patches as tensors by name."""
         return {
             "picture": torch.from_numpy(found.picture).contiguous(memory_format=torch.channels_last),
             "residual": torch.from_numpy(found.residual),
@@ -69,10 +74,10 @@ class Picture(Task):
             "jitter": torch.from_numpy(found.jitter),
         }
 
-    def outputs(self, network: nn.Module, picture: Tensor) -> tuple[Tensor, ...]:
+    def outputs(self, network: nn.Module, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Return what the network gives for patches, without their rim."""
         context, rim = self.recipe.training.context, self.halo
-        parts = several(network(picture, padding=0 if context is None else 1))
+        parts = several(network(*inputs, padding=0 if context is None else 1))
         if context is None:
             return parts
         return tuple(x[:, :, rim : x.shape[2] - rim, rim : x.shape[3] - rim] for x in parts)

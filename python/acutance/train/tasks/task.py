@@ -16,7 +16,7 @@ from ...errors import UsageError
 from ...networks import Network
 from ...networks.weights import weights_of
 from ..recipe import Recipe
-from ..validate import Validator
+from ..validate import Scorer
 
 Batch = Mapping[str, Tensor]
 """Tensors of one step by name, whose first axis is the example."""
@@ -132,7 +132,7 @@ class Task(abc.ABC):
         """
 
     @abc.abstractmethod
-    def validator(self, data: str | os.PathLike[str], per_scan: int = 0) -> Validator:
+    def validator(self, data: str | os.PathLike[str], per_scan: int = 0) -> Scorer:
         """Return what scores the network on the val split, on at most ``per_scan`` slices of a scan (0: all)."""
 
 
