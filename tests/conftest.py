@@ -7,7 +7,7 @@ import importlib.util
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -148,6 +148,62 @@ def make_model(tmp_path: Path) -> MakeModel:
         }
         if metadata is not None:
             made.metadata_props.add(key="acutance", value=metadata or json.dumps(said))
+        path = tmp_path / f"{name}.onnx"
+        onnx.save(made, path)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def make_mixer(tmp_path: Path) -> MakeModel:
+    """Return a function that writes a model whose outputs are sums over its inputs, pixel by pixel.
+
+    ``mixes`` gives for the role of each output a matrix ``[channels, sum of the inputs' channels]``, or such a matrix
+    and a bias ``[channels]``; the inputs stand in the order of ``roles``. ``changes`` replace fields of the metadata.
+    """
+    onnx = pytest.importorskip("onnx")
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+
+    def make(
+        roles: Sequence[str], mixes: dict[str, Any], name: str = "mixer-x2", *, scale: int = 2, **changes: Any
+    ) -> Path:
+        mixed = {role: (m if isinstance(m, tuple) else (m, np.zeros(len(m)))) for role, m in mixes.items()}
+        wide = {"previous": scale**2, "guide": scale**2, "state": len(mixed["state"][0]) if "state" in mixed else 0}
+        nodes, weights = [helper.make_node("Concat", list(roles), ["all"], axis=1)], []
+        for role, (matrix, bias) in mixed.items():
+            kernel = np.asarray(matrix, np.float32)[:, :, None, None]
+            weights.append(onnx.numpy_helper.from_array(kernel, f"w_{role}"))
+            weights.append(onnx.numpy_helper.from_array(np.asarray(bias, np.float32), f"b_{role}"))
+            nodes.append(helper.make_node("Conv", ["all", f"w_{role}", f"b_{role}"], [f"{role}_out"]))
+        graph = helper.make_graph(
+            nodes,
+            name,
+            [helper.make_tensor_value_info(r, kind, ["n", wide.get(r, 1), "h", "w"]) for r in roles],
+            [helper.make_tensor_value_info(f"{r}_out", kind, ["n", len(m), "h", "w"]) for r, (m, _) in mixed.items()],
+            weights,
+        )
+        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+        sides = {"previous": scale, "guide": scale}
+        said = {
+            "name": name,
+            "version": "1.0",
+            "scale": scale,
+            "network": "mixer",
+            "inputs": [
+                {"name": r, "role": r, "channels": wide[r] if r == "state" else 1, "unshuffle": sides.get(r, 1)}
+                for r in roles
+            ],
+            "outputs": [{"name": f"{r}_out", "role": r, "channels": len(m)} for r, (m, _) in mixed.items()],
+            "halo": 0 if set(roles) <= {"lr", "guide"} else None,
+            "modalities": ["US"],
+            "base": "cubic",
+            "guard": "none",
+            "precision": "fp32",
+            "mapping": {"kind": "fixed", "unit": "stored", "low": 0.0, "high": 255.0},
+            **changes,
+        }
+        made.metadata_props.add(key="acutance", value=json.dumps(said))
         path = tmp_path / f"{name}.onnx"
         onnx.save(made, path)
         return path

@@ -47,6 +47,45 @@ class Source:
     kind: str
 
 
+Vector = tuple[float, float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plane:
+    """Where the pixels of a picture lie in the patient.
+
+    Attributes
+    ----------
+    origin : (float, float, float)
+        Centre of the first pixel in mm, in DICOM's coordinates: toward the left, the back and the head (PS3.3
+        C.7.6.2.1.1).
+    down, right : (float, float, float)
+        Step in mm to the next row and to the next column.
+    thickness : float or None
+        Of the slice in mm.
+    reference : str
+        What the coordinates are of: the Frame of Reference UID, or for NIfTI the kind of space. Planes of different
+        references have nothing to do with each other, nor do those without one.
+    """
+
+    origin: Vector
+    down: Vector
+    right: Vector
+    thickness: float | None = None
+    reference: str = ""
+
+    def at(self, row: float, col: float) -> Vector:
+        """Return the place in mm of a pixel coordinate."""
+        x, y, z = (o + row * d + col * r for o, d, r in zip(self.origin, self.down, self.right, strict=True))
+        return (x, y, z)
+
+    def refined(self, scale: int) -> Plane:
+        """Return the plane of the picture enlarged by ``scale``: its corners stay where they are."""
+        first = float(output_to_input(0, scale))
+        down, right = ((x / scale, y / scale, z / scale) for x, y, z in (self.down, self.right))
+        return dataclasses.replace(self, origin=self.at(first, first), down=down, right=right)
+
+
 @dataclasses.dataclass(frozen=True)
 class Derivation:
     """How an enhanced Frame was made: everything that can change a pixel.
@@ -137,6 +176,8 @@ class Frame:
         Seconds; None for still pictures.
     mended : str or None
         What was missing in the source and is filled in; goes into the derivation.
+    plane : Plane or None
+        Where it lies in the patient, when its header says so.
     source : Source or None
     derivation : Derivation or None
         How it was made, on a Frame that the Enhancer returned.
@@ -155,6 +196,7 @@ class Frame:
     window: tuple[float, float] | None = None
     timestamp: float | None = None
     mended: str | None = None
+    plane: Plane | None = None
     source: Source | None = None
     derivation: Derivation | None = None
 

@@ -131,7 +131,39 @@ class Metadata(_Strict):
         if self.mapping.low >= self.mapping.high:
             raise ValueError("mapping.low must be below mapping.high")
         check_guard(self.denoises, self.guard)
+        self._check_roles()
         return self
+
+    def _check_roles(self) -> None:
+        """Raise ValueError unless what stands beside picture and residual fits together."""
+        for listed in (self.inputs, self.outputs):
+            roles = [x.role for x in listed]
+            if len(set(roles)) < len(roles):
+                raise ValueError(f"a role stands twice among {', '.join(roles)}")
+        for given in self.inputs:
+            side = {"lr_previous": 1, "previous": self.scale, "guide": self.scale}.get(given.role)
+            if side is not None and (given.channels, given.unshuffle) != (1, side):
+                raise ValueError(f"the input '{given.role}' must have channels 1 and unshuffle {side}")
+        made = {o.role: o.channels for o in self.outputs}
+        if ("q05" in made) != ("q95" in made) or any(
+            made.get(q, self.scale**2) != self.scale**2 for q in ("q05", "q95")
+        ):
+            raise ValueError(f"q05 and q95 must come together, with {self.scale**2} channels each")
+        states = [i.channels for i in self.inputs if i.role == "state"]
+        if states != [made[role] for role in made if role == "state"]:
+            raise ValueError("a state must be an input and an output of as many channels")
+        if self.sequential and self.halo is not None:
+            raise ValueError("a network that sees what came before takes a picture as one tile: halo must be null")
+
+    @property
+    def sequential(self) -> bool:
+        """Whether the network sees what came before in time."""
+        return any(i.role in ("lr_previous", "previous", "state") for i in self.inputs)
+
+    @property
+    def guided(self) -> bool:
+        """Whether the network takes a guide."""
+        return any(i.role == "guide" for i in self.inputs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -320,15 +352,19 @@ def precisions(name: str) -> list[str]:
     return [p for n, p in _shipped() if n == name]
 
 
-def choose(modality: str, scale: int = 2, spacing: Sequence[float] | None = None) -> Model | None:
+def choose(
+    modality: str, scale: int = 2, spacing: Sequence[float] | None = None, *, guided: bool = False
+) -> Model | None:
     """Return the shipped default model for a modality and scale, or None when there is none.
 
-    A default is named ``<something>-rt-x<scale>``; variants carry a further suffix and are taken by name only.
+    A default is named ``<something>-rt-x<scale>``; variants carry a further suffix and are taken by name only. With
+    ``guided`` a model that takes a guide, ``<something>-guided-x<scale>``, comes first where there is one.
     """
-    for name in names():
-        if not name.endswith(f"-rt-x{scale}"):
-            continue
-        model = load(name)
-        if modality in model.meta.modalities:
-            return model
+    for network in ("guided", "rt") if guided else ("rt",):
+        for name in names():
+            if not name.endswith(f"-{network}-x{scale}"):
+                continue
+            model = load(name)
+            if modality in model.meta.modalities:
+                return model
     return None

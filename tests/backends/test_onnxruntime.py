@@ -29,11 +29,12 @@ def test_tiles_are_multiples_of_what_the_network_wants(make_model):
     assert all(side % 8 == 0 for side in backend.tile_for(509, 300, 7))
 
 
-def test_a_model_with_more_inputs_is_refused_by_name(make_model):
+def test_what_only_onnxruntime_runs_is_named(make_model):
     meta = model.load(make_model()).meta
+    backends.check_plain(meta)
     guided = meta.model_copy(update={"inputs": (*meta.inputs, model.Input(name="g", role="guide", channels=1))})
-    with pytest.raises(BackendError, match="also wants guide"):
-        backends.single_input(guided)
+    with pytest.raises(BackendError, match="has guide beside picture and residual; only onnxruntime"):
+        backends.check_plain(guided)
 
 
 def test_stages_are_timed(make_model):

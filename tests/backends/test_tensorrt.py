@@ -158,11 +158,11 @@ def test_after_warm_up_a_frame_takes_no_memory_and_waits_once(make_model, machin
     with Enhancer(make_model(), "tensorrt", gpu=FP32) as enhancer:
         task = warm(enhancer, frame)
         backend = next(iter(enhancer._routes.opened.values()))
-        size = backend.enhance(task)[0].nbytes
+        size = backend.enhance(task).pixels.nbytes
         taken, waits = machine.cuda.allocations, machine.cuda.waits
         tracemalloc.start()
         for _ in range(5):
-            pixels = backend.enhance(task)[0]
+            pixels = backend.enhance(task).pixels
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert pixels.nbytes == size
@@ -190,7 +190,7 @@ def test_a_frame_is_launched_while_the_one_before_is_not_waited_for(make_model, 
         task = warm(enhancer, frame)
         backend = next(iter(enhancer._routes.opened.values()))
         tasks = [dataclasses.replace(task, pixels=picture(seed=s)) for s in range(3)]
-        wanted = [backend.enhance(t)[0] for t in tasks]
+        wanted = [backend.enhance(t).pixels for t in tasks]
         waits, runs = machine.cuda.waits, machine.trt.runs
         first, second = backend.begin(tasks[0]), backend.begin(tasks[1])
         assert machine.cuda.waits == waits and machine.trt.runs > runs

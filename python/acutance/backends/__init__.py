@@ -52,6 +52,10 @@ class Task:
     mask : ndarray of bool or None
         ``[rows, cols]``, True where the output is ``padding``.
     padding : float
+    beside : dict of ndarray
+        What the network sees beside the picture, by the role of the input; an input that is not there is zeros.
+        ``guide``: ``[rows * s, cols * s]`` of float32 as the network sees it. ``lr_previous`` and ``previous``: stored
+        values of the picture before, nothing missing, and of its result. ``state``: ``[1, C, h, w]``.
     """
 
     pixels: Array
@@ -64,6 +68,7 @@ class Task:
     high: float
     mask: NDArray[np.bool_] | None = None
     padding: float = 0.0
+    beside: Mapping[str, Array] = dataclasses.field(default_factory=dict)
 
     def assemble(self, residual: Array | None, threads: int, **streaming: Any) -> tuple[Array, int]:
         """Turn residual tiles (None: the base alone) into output pixels; see :func:`acutance.ops.assemble`."""
@@ -81,6 +86,30 @@ class Task:
             threads=threads,
             **streaming,
         )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Made:
+    """What a backend makes of a picture.
+
+    Attributes
+    ----------
+    pixels : ndarray
+        The output in the dtype of the input.
+    nonfinite : int
+        Whether, or how many, samples were not finite.
+    lower, upper : ndarray or None
+        As ``pixels``: between them the true value lies in 90 of 100 cases, and ``pixels`` always. Of models that have
+        the quantiles ``q05`` and ``q95``.
+    state : ndarray or None
+        ``[1, C, h, w]`` for the next picture, of models that have it.
+    """
+
+    pixels: Array
+    nonfinite: int
+    lower: Array | None = None
+    upper: Array | None = None
+    state: Array | None = None
 
 
 class Notes:
@@ -137,10 +166,15 @@ class Backend(abc.ABC):
         """Choose the tile (rows, columns, halo included) that is fastest for a picture of this size."""
 
     @abc.abstractmethod
-    def enhance(self, task: Task) -> tuple[Array, int]:
-        """Return the output pixels in the dtype of the input, and whether (or how many) samples were not finite."""
+    def enhance(self, task: Task) -> Made:
+        """Enhance one picture.
 
-    def begin(self, task: Task) -> Callable[[], tuple[Array, int]]:
+        Raises
+        ------
+        BackendError
+        """
+
+    def begin(self, task: Task) -> Callable[[], Made]:
         """Start on a picture; return what waits for it and gives what :meth:`enhance` gives.
 
         A backend that works on the calling thread's time does all of it at once.
@@ -228,15 +262,10 @@ def open_backend(name: str, model: Model, threads: int = 0, gpu: GpuSettings | N
     raise UsageError(f"no backend is named '{name}'; there are: auto, {', '.join(available())}")
 
 
-def single_input(meta: Metadata) -> str:
-    """Return the name of the one ``lr`` input.
-
-    Raises
-    ------
-    BackendError
-        The model wants more than the picture itself.
-    """
-    extra = [i.role for i in meta.inputs if i.role != "lr"]
-    if extra:
-        raise BackendError(f"{meta.name} also wants {', '.join(extra)}, which pictures run one by one cannot give it")
-    return meta.inputs[0].name
+def check_plain(meta: Metadata) -> None:
+    """Raise BackendError unless a model makes one residual of one picture."""
+    more = [i.role for i in meta.inputs if i.role != "lr"] + [o.role for o in meta.outputs if o.role != "residual"]
+    if more:
+        raise BackendError(
+            f"{meta.name} has {', '.join(dict.fromkeys(more))} beside picture and residual; only onnxruntime runs that"
+        )

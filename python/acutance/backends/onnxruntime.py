@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import os
 import time
@@ -14,8 +15,8 @@ import onnxruntime as ort
 from .. import ops
 from ..errors import BackendError
 from ..geometry import Array
-from ..model import Model
-from . import STAGES, Backend, Task, single_input
+from ..model import Input, Model
+from . import STAGES, Backend, Made, Task
 
 TILE_PIXELS = 640 * 640
 """Most pixels of a tile. ONNX Runtime's time for a pixel is the same from 64 to 2048 pixels a side (305 +- 15 ns for
@@ -45,8 +46,8 @@ class OnnxRuntime(Backend):
         self.meta = model.meta
         self._times: dict[str, float] | None = None
         self.threads = threads or len(os.sched_getaffinity(0))
-        self._input = single_input(model.meta)
-        self._residual = next(o.name for o in model.meta.outputs if o.role == "residual")
+        self._outputs: dict[str, str] = {o.role: o.name for o in model.meta.outputs}
+        self._pictures = [role for role in self._outputs if role != "state"]
         self._dtype = np.dtype(np.float16 if model.meta.precision in ("fp16", "int8-trt") else np.float32)
         options = ort.SessionOptions()
         options.intra_op_num_threads = self.threads
@@ -79,43 +80,75 @@ class OnnxRuntime(Backend):
         side = -(-size // parts) + 2 * halo
         return -(-side // self.meta.multiple_of) * self.meta.multiple_of
 
-    def enhance(self, task: Task) -> tuple[Array, int]:
+    def enhance(self, task: Task) -> Made:
         plan = task.plan
         across = plan.cols.count
-        out = np.empty((*plan.output_shape, *task.pixels.shape[2:]), task.pixels.dtype)
+        tasks = {
+            role: task if role == "residual" else dataclasses.replace(task, guard=False) for role in self._pictures
+        }
+        shape = (*plan.output_shape, *task.pixels.shape[2:])
+        out = {role: np.empty(shape, task.pixels.dtype) for role in self._pictures}
         nonfinite = 0
         times = _Times()
         above = across if plan.rows.overlap else 0  # feathering also reads the row of tiles above
-        residual = np.empty((above + across, plan.scale**2, *plan.tile_shape), self._dtype)
+        tiles = {r: np.empty((above + across, plan.scale**2, *plan.tile_shape), self._dtype) for r in self._pictures}
+        state: Array | None = None
         for i in range(plan.rows.count):
-            residual[:above] = residual[across:]
+            for held in tiles.values():
+                held[:above] = held[across:]
             for k in range(across):
-                residual[above + k] = self._tile(task, i * across + k, times)
-            held, first = (residual, i * across - above) if i else (residual[above:], 0)
+                found = self._tile(task, i * across + k, times)
+                for role, held in tiles.items():
+                    held[above + k] = found[self._outputs[role]][0]
+                state = found[self._outputs["state"]] if "state" in self._outputs else None
             with times.of("assemble"):
-                nonfinite += task.assemble(held, self.threads, first=first, rows=plan.rows.owned(i), out=out)[1]
+                for role, held in tiles.items():
+                    part, first = (held, i * across - above) if i else (held[above:], 0)
+                    rows = plan.rows.owned(i)
+                    nonfinite += tasks[role].assemble(part, self.threads, first=first, rows=rows, out=out[role])[1]
+        with times.of("assemble"):
+            lower, upper = _bounds(out, task.gain)
         self._times = times.milliseconds
-        return out, nonfinite
+        return Made(out["residual"], nonfinite, lower, upper, state)
 
     def stage_times(self) -> dict[str, float] | None:
         return self._times
 
-    def _tile(self, task: Task, number: int, times: _Times) -> Array:
-        """Return the residual ``[s*s, h, w]`` of one tile: ONNX Runtime gains nothing from larger batches."""
+    def _tile(self, task: Task, number: int, times: _Times) -> dict[str, Array]:
+        """Return the outputs for one tile by name: ONNX Runtime gains nothing from larger batches."""
         with times.of("gather"):
-            tiles = ops.gather(
-                task.pixels,
-                task.plan,
-                gain=task.gain,
-                bias=task.bias,
-                dtype=self._dtype,
-                first=number,
-                count=1,
-                threads=self.threads,
-            )
+            inputs = {i.name: self._input(task, number, i) for i in self.meta.inputs}
         with times.of("network"):
-            residual: Array = self.run({self._input: tiles})[self._residual][0]
-        return residual
+            return self.run(inputs)
+
+    def _input(self, task: Task, number: int, said: Input) -> Array:
+        """Return what one input sees of a tile."""
+        source = task.pixels if said.role == "lr" else task.beside.get(said.role)
+        if source is None:
+            return np.zeros((1, said.channels * said.unshuffle**2, *task.plan.tile_shape), self._dtype)
+        if said.role == "state":
+            return source
+        mapped = said.role == "guide"
+        return ops.gather(
+            source,
+            task.plan,
+            gain=1.0 if mapped else task.gain,
+            bias=0.0 if mapped else task.bias,
+            unshuffle=said.unshuffle,
+            dtype=self._dtype,
+            first=number,
+            count=1,
+            threads=self.threads,
+        )
+
+
+def _bounds(out: Mapping[str, Array], gain: float) -> tuple[Array, Array] | tuple[None, None]:
+    """Return the pictures of the quantiles, the smaller stored values first, moved to where the picture is between."""
+    if "q05" not in out or "q95" not in out:
+        return None, None
+    first, second = ("q05", "q95") if gain > 0 else ("q95", "q05")
+    pixels = out["residual"]
+    return np.minimum(out[first], pixels, out=out[first]), np.maximum(out[second], pixels, out=out[second])
 
 
 class _Times:

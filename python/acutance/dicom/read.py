@@ -15,6 +15,7 @@ from .classes import IMAGE_CLASSES, check_class
 from .container import Container
 from .decode import Decoded, decode
 from .layout import MAX_PIXELS, Layout, integer, layout, numbers, text
+from .places import plane
 from .quiet import quiet
 
 
@@ -31,8 +32,8 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> list[
     -------
     list of Frame
         One per image frame, in order, with stored values, the mapping to real values (PS3.3 C.11.1, C.7.6.16.2.9),
-        spacing (:func:`spacing`), padding and window. Colour is RGB. All have the same ``source.header`` (the data set
-        without pixels) and, when there are several, the same ``value_range``.
+        spacing (:func:`spacing`), plane, padding and window. Colour is RGB. All have the same ``source.header`` (the
+        data set without pixels) and, when there are several, the same ``value_range``.
 
     Raises
     ------
@@ -81,6 +82,7 @@ def _frame(header: Dataset, pixels: geometry.Array, found: Layout, index: int, p
         inverted=found.photometric == "MONOCHROME1",
         window=window(header, index) if gray else None,
         timestamp=timestamp(header, index),
+        plane=plane(header, index),
         source=Source(path, header, index, "dicom"),
     )
 

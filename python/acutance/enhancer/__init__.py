@@ -21,11 +21,16 @@ from .. import model as models
 from ..backends.settings import GpuSettings
 from ..errors import UsageError
 from ..geometry import SCALES, Array, Derivation, Frame, refined_spacing
-from .picture import as_frame, task_of, whole
+from ..guide import Flat, Guide
+from ..sequence import Past, Sequence
+from .picture import as_frame, fallen, task_of, whole
 from .result import Result
 from .routes import Route, Routes
 
 __all__ = ["FEATHER_TILE", "IN_FLIGHT", "Enhancer", "Result"]
+
+Finish = Callable[[], tuple[backends.Made, Derivation, tuple[str, ...]]]
+"""Waits for a picture; gives what was made of it, how, and what to warn of."""
 
 IN_FLIGHT = 2
 """Pictures that :meth:`Enhancer.submit` takes before it waits."""
@@ -124,13 +129,20 @@ class Enhancer:
         if tile is not None:
             self.gpu = self.gpu.model_copy(update={"engine": self.gpu.engine.model_copy(update={"tile": tile})})
         self.int8 = int8
+        self._sequence = Sequence()
         self._routes = Routes(backend, threads, self.gpu, int8 and self._auto)
         self._stream: concurrent.futures.ThreadPoolExecutor | None = None
         self._pending: collections.deque[concurrent.futures.Future[Callable[[], Result]]] = collections.deque()
         self._slots = threading.BoundedSemaphore(IN_FLIGHT)
 
     def run(
-        self, picture: Frame | Array, modality: str | None = None, spacing: tuple[float, float] | None = None
+        self,
+        picture: Frame | Array,
+        modality: str | None = None,
+        spacing: tuple[float, float] | None = None,
+        *,
+        guide: Guide | Array | None = None,
+        sequence: Sequence | None = None,
     ) -> Result:
         """Enhance one picture.
 
@@ -142,26 +154,42 @@ class Enhancer:
             DICOM modality code; in place of the Frame's own. Arrays of CT are taken as HU.
         spacing : (float, float), optional
             Millimetres between rows and between columns; in place of the Frame's own.
+        guide : Guide or ndarray, optional
+            A second, sharper picture of the same subject for networks that take one: a volume that says where it lies
+            (:func:`acutance.read_guide`), or ``[rows * s, cols * s]`` on the grid of the result, NaN where there are no
+            data.
+        sequence : Sequence, optional
+            Memory of the sequence whose next picture this is, for networks that see what came before; without it they
+            begin anew.
 
         Raises
         ------
         InputError
-            The picture has a wrong dtype or shape, or values that its BitsStored do not hold.
+            The picture has a wrong dtype or shape, values that its BitsStored do not hold, or does not lie in the space
+            of its guide.
         """
-        return self._begin(picture, modality, spacing)()
+        return self._begin(picture, modality, spacing, guide, sequence)()
 
-    def derivation(self, picture: Frame) -> Derivation:
+    def derivation(self, picture: Frame, guide: Guide | Array | None = None) -> Derivation:
         """Return how :meth:`run` would make its result, should nothing fail on the way."""
-        return self._decide(picture)[1]
+        return self._decide(picture, _guide(guide))[1]
 
     def submit(
-        self, picture: Frame | Array, modality: str | None = None, spacing: tuple[float, float] | None = None
+        self,
+        picture: Frame | Array,
+        modality: str | None = None,
+        spacing: tuple[float, float] | None = None,
+        *,
+        guide: Guide | Array | None = None,
     ) -> None:
-        """Hand in the next picture of a stream; waits while two are under way. See :meth:`run`."""
+        """Hand in the next picture of a stream, which is one sequence; waits while two are under way.
+
+        See :meth:`run`.
+        """
         self._slots.acquire()
         if self._stream is None:
             self._stream = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="acutance")
-        self._pending.append(self._stream.submit(self._begin, picture, modality, spacing))
+        self._pending.append(self._stream.submit(self._begin, picture, modality, spacing, guide, self._sequence))
 
     def result(self) -> Result:
         """Return the result of the oldest picture handed in, waiting for it.
@@ -181,7 +209,8 @@ class Enhancer:
     @property
     def counters(self) -> collections.Counter[str]:
         """How often something did not go as planned, by what it was; see ``docs/gpu.md``."""
-        return self._routes.counters
+        found = self._routes.counters
+        return found + collections.Counter({f"begun anew: {k}": n for k, n in self._sequence.resets.items()})
 
     def stage_times(self) -> dict[str, float] | None:
         """Return milliseconds of each stage of a network's last picture, as its backend measured them.
@@ -209,12 +238,14 @@ class Enhancer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _decide(self, frame: Frame) -> tuple[models.Model | None, Derivation, tuple[str, ...]]:
-        """Choose model, range and guard for a picture; no pixel is computed."""
+    def _decide(
+        self, frame: Frame, guide: Guide | None = None
+    ) -> tuple[models.Model | None, Derivation, tuple[str, ...]]:
+        """Choose model, range, guard and guide for a picture; no pixel is computed."""
         software = _software()
         model, fell_back, warnings = self._model, None, []
         if self._auto:
-            model = models.choose(frame.modality, self.scale)
+            model = models.choose(frame.modality, self.scale, guided=guide is not None)
             if model is None:
                 fell_back = f"no model enlarges {frame.modality} by {self.scale}"
         base = Derivation(
@@ -242,6 +273,12 @@ class Enhancer:
             return None, dataclasses.replace(base, fell_back="its values have no range"), tuple(warnings)
         if origin == "picture":
             warnings.append("value range from this picture alone")
+        if guide is not None and not model.meta.guided:
+            warnings.append(f"{model.meta.name} takes no guide")
+            guide = None
+        elif guide is not None and not guide.reaches(frame):
+            warnings.append("the guide does not reach it")
+            guide = None
         tile, overlap = self._feather(model)
         derivation = dataclasses.replace(
             self._routes.of(model)[0].named_in(base),
@@ -251,74 +288,109 @@ class Enhancer:
             low=low,
             high=high,
             range_from=origin,
+            guide=None if guide is None else guide.name,
         )
         return model, derivation, tuple(warnings)
 
     def _begin(
-        self, picture: Frame | Array, modality: str | None, spacing: tuple[float, float] | None
+        self,
+        picture: Frame | Array,
+        modality: str | None,
+        spacing: tuple[float, float] | None,
+        guide: Guide | Array | None,
+        sequence: Sequence | None,
     ) -> Callable[[], Result]:
         """Start on a picture; return what waits for its result."""
         started = time.perf_counter()
-        frame = as_frame(picture, modality, spacing)
-        model, derivation, warnings = self._decide(frame)
-        finish = self._enhance(frame, model, derivation)
+        try:
+            frame = as_frame(picture, modality, spacing)
+            found = _guide(guide)
+            model, derivation, warnings = self._decide(frame, found)
+            if model is not None and model.meta.sequential and sequence is not None:
+                finish = self._follow(frame, model, derivation, found, sequence)
+            else:
+                if sequence is not None:
+                    sequence.forget("no network")
+                finish = self._enhance(frame, model, derivation, found)
+        except Exception:
+            if sequence is not None:
+                sequence.forget("failed")
+            raise
 
         def result() -> Result:
-            pixels, made, more = finish()
+            made, how, more = finish()
             mask = None if frame.mask is None else frame.mask.repeat(self.scale, 0).repeat(self.scale, 1)
             enlarged = dataclasses.replace(
                 frame,
-                pixels=pixels,
+                pixels=made.pixels,
                 mask=mask,
                 spacing=None if frame.spacing is None else refined_spacing(frame.spacing, self.scale),
-                derivation=made,
+                plane=None if frame.plane is None else frame.plane.refined(self.scale),
+                derivation=how,
             )
-            return Result(enlarged, 1000 * (time.perf_counter() - started), (*warnings, *more))
+            milliseconds = 1000 * (time.perf_counter() - started)
+            return Result(enlarged, milliseconds, (*warnings, *more), made.lower, made.upper)
 
         return result
 
+    def _follow(
+        self, frame: Frame, model: models.Model, derivation: Derivation, guide: Guide | None, sequence: Sequence
+    ) -> Finish:
+        """Enhance the next picture of a sequence: at once, because the one after it needs the result."""
+        past = sequence.before(frame)
+        planned = self._routes.of(model)[0].named_in(derivation)
+        if past is not None and past.derivation == planned and past.shows(frame):
+            sequence.keep(dataclasses.replace(past, frame=frame))
+            return lambda: (past.made, past.derivation, ())
+        done = self._enhance(frame, model, derivation, guide, past)()
+        made, how, _ = done
+        if how.fell_back is None:
+            sequence.keep(Past(frame, made, how))
+        else:
+            sequence.forget("failed")
+        return lambda: done
+
     def _enhance(
-        self, frame: Frame, model: models.Model | None, derivation: Derivation
-    ) -> Callable[[], tuple[Array, Derivation, tuple[str, ...]]]:
+        self,
+        frame: Frame,
+        model: models.Model | None,
+        derivation: Derivation,
+        guide: Guide | None = None,
+        past: Past | None = None,
+    ) -> Finish:
         """Start on a picture; return what waits for its pixels, how they were made, and what to warn of."""
         task = task_of(frame, derivation, self.threads)
         if model is None:
-            pixels = task.assemble(None, self.threads)[0]
-            return lambda: (pixels, derivation, ())
+            base = backends.Made(*task.assemble(None, self.threads))
+            return lambda: (base, derivation, ())
         gain, bias = models.affine(frame, derivation.low, derivation.high)
-        networked = dataclasses.replace(task, gain=gain, bias=bias)
+        guiding = {"guide": guide.on(frame, self.scale)} if guide is not None and derivation.guide is not None else {}
+        networked = dataclasses.replace(task, gain=gain, bias=bias, beside=guiding)
         first, *others = self._routes.of(model)
 
-        def attempt(route: Route) -> Callable[[], tuple[Array | None, str]]:
+        def attempt(route: Route) -> Callable[[], tuple[backends.Made | None, str]]:
             def make(backend: backends.Backend) -> backends.Task:
-                plan = self._plan(frame, route.model, backend, derivation)
-                return dataclasses.replace(networked, plan=plan)
+                ready = dataclasses.replace(networked, plan=self._plan(frame, route.model, backend, derivation))
+                if past is None or route.named_in(past.derivation) != past.derivation:
+                    return ready
+                return dataclasses.replace(ready, beside={**guiding, **past.beside(self.threads)})
 
             return self._routes.attempt(route, make)
 
         under_way = attempt(first)
 
-        def finish() -> tuple[Array, Derivation, tuple[str, ...]]:
+        def finish() -> tuple[backends.Made, Derivation, tuple[str, ...]]:
             reasons: list[str] = []
             for route in (first, *others):
                 wait = under_way if route is first else attempt(route)
-                pixels, reason = wait()
-                if pixels is not None:
+                made, reason = wait()
+                if made is not None:
                     warnings = tuple(f"{r}; it was run by {route.backend}" for r in reasons)
-                    return pixels, route.named_in(derivation), warnings
+                    return made, route.named_in(derivation), warnings
                 reasons.append(reason)
             why = "; ".join(dict.fromkeys(reasons))
             self._routes.notes.add("base", f"{why}; the picture is its base")
-            fallen = dataclasses.replace(
-                derivation,
-                model="base",
-                backend="base",
-                precision="fp32",
-                sha256="",
-                version=derivation.software,
-                fell_back=why,
-            )
-            return task.assemble(None, self.threads)[0], fallen, ()
+            return backends.Made(*task.assemble(None, self.threads)), fallen(derivation, why), ()
 
         return finish
 
@@ -338,12 +410,16 @@ class Enhancer:
         if radius is None:
             if self.tile is not None or self.stitch == "feather":
                 raise UsageError(f"{model.meta.name} sees the whole picture at once and cannot be tiled")
-            return whole(frame, self.scale)
+            return whole(frame, self.scale, model.meta.multiple_of)
         if derivation.overlap:
             halo = -(-radius // 4)
             return tiling.plan(frame.rows, frame.cols, derivation.tile, halo, self.scale, derivation.overlap)
         tile = self.tile or backend.tile_for(frame.rows, frame.cols, radius)
         return tiling.plan(frame.rows, frame.cols, tile, radius, self.scale)
+
+
+def _guide(guide: Guide | Array | None) -> Guide | None:
+    return guide if guide is None or isinstance(guide, Guide) else Flat(guide)
 
 
 @functools.cache

@@ -36,9 +36,10 @@ def as_frame(picture: Frame | Array, modality: str | None, spacing: tuple[float,
     return frame
 
 
-def whole(frame: Frame, scale: int) -> tiling.Plan:
-    """Return the plan of a picture that is one tile."""
-    return tiling.plan(frame.rows, frame.cols, (frame.rows, frame.cols), 0, scale)
+def whole(frame: Frame, scale: int, multiple: int = 1) -> tiling.Plan:
+    """Return the plan of a picture that is one tile, its sides multiples of ``multiple``."""
+    rows, cols = (-(-side // multiple) * multiple for side in (frame.rows, frame.cols))
+    return tiling.plan(frame.rows, frame.cols, (rows, cols), 0, scale)
 
 
 def task_of(frame: Frame, derivation: Derivation, threads: int) -> backends.Task:
@@ -64,6 +65,20 @@ def task_of(frame: Frame, derivation: Derivation, threads: int) -> backends.Task
         high=high,
         mask=missing,
         padding=padding,
+    )
+
+
+def fallen(derivation: Derivation, why: str) -> Derivation:
+    """Return what was planned as a derivation of the base, to which the picture fell back."""
+    return dataclasses.replace(
+        derivation,
+        model="base",
+        backend="base",
+        precision="fp32",
+        sha256="",
+        version=derivation.software,
+        fell_back=why,
+        guide=None,
     )
 
 

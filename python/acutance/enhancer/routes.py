@@ -12,7 +12,7 @@ from .. import model as models
 from ..backends.int8 import quicker
 from ..backends.settings import GpuSettings
 from ..errors import BackendError, ModelError
-from ..geometry import Array, Derivation
+from ..geometry import Derivation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Routes:
 
     def attempt(
         self, route: Route, make: Callable[[backends.Backend], backends.Task]
-    ) -> Callable[[], tuple[Array | None, str]]:
+    ) -> Callable[[], tuple[backends.Made | None, str]]:
         """Start on a picture by one route.
 
         Parameters
@@ -100,7 +100,7 @@ class Routes:
         Returns
         -------
         callable
-            Waits, and returns the pixels, or None and why there are none.
+            Waits, and returns what was made, or None and why there are none.
         """
         try:
             backend = self._open(route)
@@ -119,14 +119,14 @@ class Routes:
             found = failed(e)
             return lambda: found
 
-        def finish() -> tuple[Array | None, str]:
+        def finish() -> tuple[backends.Made | None, str]:
             try:
-                pixels, nonfinite = wait()
+                made = wait()
             except BackendError as e:
                 return failed(e)
             self.last = backend
-            if not nonfinite:
-                return pixels, ""
+            if not made.nonfinite:
+                return made, ""
             reason = f"{route.model.meta.name} gave values that are not finite"
             self.notes.add("not finite", f"{reason} on {route.backend} in {route.model.meta.precision}")
             return None, reason

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from ..beside import beside
 from ..errors import InputError, UsageError
-from ..geometry import Array, Derivation, Frame, Source, refined_affine, share_range
+from ..geometry import Array, Derivation, Frame, Plane, Source, refined_affine, share_range
 from . import record
 from .values import EXPANSION, check_promise, check_size, storable
 
@@ -47,6 +47,9 @@ LEVEL = 1
 _RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 _MM = {1: 1000.0, 2: 1.0, 3: 0.001}
 """Spatial part of ``xyzt_units``: metre, millimetre, micrometre; 0 is unknown."""
+
+_SCANNER = (1, 2)
+"""Codes of sform and qform for the scanner's own space, and for that of another file of the subject."""
 
 _SILENT = logging.Logger("acutance.files.nifti", logging.CRITICAL + 1)
 
@@ -123,6 +126,7 @@ def read(path: str | os.PathLike[str], modality: str | None = None, max_pixels: 
             slope=slope,
             intercept=intercept,
             bits_stored=bits,
+            plane=_plane(header, axis, i % shape[axis]),
             source=Source(os.fspath(path), kept, i, "nifti"),
         )
         for i in range(shape[3] * shape[axis])
@@ -394,6 +398,31 @@ def spacing_of(header: NiftiHeader) -> tuple[float, float, float] | None:
     if not np.isfinite(found).all() or not (found > 0).all():
         return None
     return (float(found[0]), float(found[1]), float(found[2]))
+
+
+def _plane(header: NiftiHeader, axis: int, number: int) -> Plane | None:
+    """Return where a slice lies, from sform or else qform; None when the header has neither.
+
+    NIfTI's coordinates point to the right and the front, DICOM's to the left and the back.
+    """
+    code = max(int(header["sform_code"]), 0) or int(header["qform_code"])
+    if code <= 0:
+        return None
+    matrix = header.get_sform if int(header["sform_code"]) > 0 else header.get_qform
+    unit = _MM.get(int(header["xyzt_units"]) % 8, 1.0)
+    affine = np.asarray(matrix(), np.float64)[:3] * np.array([[-unit], [-unit], [unit]])
+    across = [i for i in range(3) if i != axis]
+    steps = [(float(x), float(y), float(z)) for x, y, z in affine[:, :3].T]
+    x, y, z = affine[:, 3] + number * affine[:, axis]
+    if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:, across]) < 2:
+        return None
+    return Plane(
+        origin=(float(x), float(y), float(z)),
+        down=steps[across[1]],
+        right=steps[across[0]],
+        thickness=float(np.linalg.norm(affine[:, axis])) or None,
+        reference=f"NIfTI space {_SCANNER[0] if code in _SCANNER else code}",
+    )
 
 
 def _slice_dimension(header: NiftiHeader) -> int | None:

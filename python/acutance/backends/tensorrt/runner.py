@@ -19,7 +19,7 @@ from ...trt_engines import device as devices
 from ...trt_engines import flavour as flavours
 from ...trt_engines import options as choices
 from ...trt_engines.store import Store, Stored
-from .. import Backend, Task, single_input
+from .. import Backend, Made, Task, check_plain
 from ..settings import GpuSettings
 from .engine import Engine
 from .gpu import DeviceMemory, Memory, OutOfMemory, View, open_gpu
@@ -94,12 +94,12 @@ class _Pending:
                 self._over = True
                 self._backend.release(self, self._slot)
 
-    def __call__(self) -> tuple[Array, int]:
+    def __call__(self) -> Made:
         self.settle()
         if self._error is not None:
             raise self._error
         assert self._found is not None
-        return self._found
+        return Made(*self._found)
 
 
 class TensorRT(Backend):
@@ -134,8 +134,9 @@ class TensorRT(Backend):
     def __init__(self, model: Model, threads: int, settings: GpuSettings) -> None:
         super().__init__()
         self.model, self.meta, self.threads, self.settings = model, model.meta, threads, settings
-        self._input = single_input(model.meta)
-        self._output = next(o.name for o in model.meta.outputs if o.role == "residual")
+        check_plain(model.meta)
+        (self._input,) = (i.name for i in model.meta.inputs)
+        (self._output,) = (o.name for o in model.meta.outputs)
         precision = choices.precision_of(model)
         self._options = settings.engine.model_copy(update={"precision": precision})
         self.gpu = open_gpu(settings.device)
@@ -205,10 +206,10 @@ class TensorRT(Backend):
     def tile_for(self, rows: int, cols: int, halo: int) -> tuple[int, int]:
         return self._options.tile_shape
 
-    def enhance(self, task: Task) -> tuple[Array, int]:
+    def enhance(self, task: Task) -> Made:
         return self.begin(task)()
 
-    def begin(self, task: Task) -> Callable[[], tuple[Array, int]]:
+    def begin(self, task: Task) -> Callable[[], Made]:
         slot = self._take()
         try:
             with self.gpu:
