@@ -13,13 +13,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .enhancer import Enhancer, Result
     from .geometry import Frame
-    from .io import read, write
+    from .io import read, read_guide, write
 
     __version__: str
 
-__all__ = ["Enhancer", "Frame", "Result", "__version__", "read", "write"]
+__all__ = ["Enhancer", "Frame", "Result", "__version__", "read", "read_guide", "write"]
 
-_HOMES = {"Enhancer": "enhancer", "Result": "enhancer", "Frame": "geometry", "read": "io", "write": "io"}
+_HOMES = {
+    "Enhancer": "enhancer",
+    "Result": "enhancer",
+    "Frame": "geometry",
+    "read": "io",
+    "read_guide": "io",
+    "write": "io",
+}
 
 
 def __getattr__(name: str) -> Any:

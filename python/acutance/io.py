@@ -12,6 +12,7 @@ from typing import Literal
 
 from .errors import InputError, UsageError
 from .geometry import Frame
+from .guide import Volume
 
 # The readers are imported where they are used: each brings a library of its own.
 
@@ -109,6 +110,36 @@ def read(path: str | os.PathLike[str], modality: str | None = None, max_pixels: 
     from .files import raster
 
     return raster.read(path, modality, max_pixels)
+
+
+def read_guide(path: str | os.PathLike[str], max_pixels: int | None = None) -> Volume:
+    """Read a guide: a second, sharper picture of a subject, for networks that take one.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        A NIfTI file of one volume, a DICOM file, or a folder with the DICOM files of one series.
+    max_pixels : int, optional
+        Of each file, as :func:`read` takes it.
+
+    Raises
+    ------
+    InputError
+        It is neither, or its slices are no volume that says where it lies in the patient.
+    """
+    path = Path(path)
+    if not path.is_dir() and kind_of(path) != "dicom":
+        frames = read(path, max_pixels=max_pixels)
+        kept = frames[0].source.header if frames[0].source else None
+        return Volume(frames, getattr(kept, "sha256", ""))
+    from . import dicom
+
+    found = dicom.find([path])
+    if len(found.series) != 1:
+        why = f" ({found.skipped[0].message})" if found.skipped and not found.series else ""
+        raise InputError(f"holds {len(found.series)} DICOM series{why}; wanted the one that guides", path)
+    series = found.series[0]
+    return Volume([f for one in series.paths for f in read(one, max_pixels=max_pixels)], series.uid)
 
 
 def write(

@@ -41,9 +41,9 @@ SURROUND = 7
 """Cells on each side of one whose mean is taken from it: what is left is structure, not vignetting or depth gain."""
 
 ALIKE = 0.45
-"""Correlation below which the scene was cut. Of training stills of ultrasound and endoscopy that were moved by up to 8 %
-of their size, turned by up to 8 degrees, zoomed by up to 8 %, brightened and made noisy, 98 of 100 stay above it (a
-picture that only is noisier always does); of pairs of different stills 95 of 100 stay below."""
+"""Correlation below which the scene was cut. Of training stills of ultrasound and endoscopy that were moved by up to
+8 % of their size, turned by up to 8 degrees, zoomed by up to 8 %, brightened and made noisy, 98 of 100 stay above it
+(those that are only noisier all do); of pairs of different stills 95 of 100 stay below."""
 
 INTERVALS = 15
 """Intervals whose median is the nominal one."""
