@@ -115,6 +115,8 @@ class Derivation:
         What was missing in the source and is filled in.
     through_plane : str or None
         How slices were put between thick ones.
+    sequence : str or None
+        Hash of the files of a sequence, where what a network remembers goes on from file to file.
     """
 
     model: str
@@ -136,6 +138,7 @@ class Derivation:
     guide: str | None = None
     mended: str | None = None
     through_plane: str | None = None
+    sequence: str | None = None
 
     def canonical(self) -> str:
         """Return the settings as one JSON line with sorted keys, the same for the same settings."""

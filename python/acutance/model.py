@@ -161,6 +161,11 @@ class Metadata(_Strict):
         return any(i.role in ("lr_previous", "previous", "state") for i in self.inputs)
 
     @property
+    def bounded(self) -> bool:
+        """Whether the network gives quantiles."""
+        return any(o.role == "q05" for o in self.outputs)
+
+    @property
     def guided(self) -> bool:
         """Whether the network takes a guide."""
         return any(i.role == "guide" for i in self.inputs)

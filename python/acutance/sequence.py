@@ -1,8 +1,8 @@
 """Pictures in time: what a network remembers from one to the next, and when it has to begin anew.
 
-A picture does not go on where the one before ended when the scene was cut, when its size or kind of pixels changed,
-when time ran back, or when more time went by than a few dropped pictures take. :class:`Sequence` tells, by
-:func:`is_cut` and the timestamps.
+A picture does not go on where the one before ended when the scene was cut, when its size, kind of pixels or place in
+the patient changed, when time ran back, or when more time went by than a few dropped pictures take. :class:`Sequence`
+tells, by :func:`is_cut` and the timestamps.
 """
 
 from __future__ import annotations
@@ -192,16 +192,18 @@ class Sequence:
     gap : float
         Nominal intervals, the median of the last ones, above which a picture begins anew; pictures without timestamps
         are taken to come one after the other.
+    name : str, optional
+        What derivations call it.
 
     Attributes
     ----------
     resets : Counter of str
-        How often the sequence began anew, by the reason: ``"scene cut"``, ``"other size"``, ``"time ran back"``,
-        ``"gap in time"``, and what :meth:`forget` was told.
+        How often the sequence began anew, by the reason: ``"scene cut"``, ``"other size"``, ``"other place"``,
+        ``"time ran back"``, ``"gap in time"``, and what :meth:`forget` was told.
     """
 
-    def __init__(self, gap: float = GAP) -> None:
-        self.gap = gap
+    def __init__(self, gap: float = GAP, name: str | None = None) -> None:
+        self.gap, self.name = gap, name
         self.resets: collections.Counter[str] = collections.Counter()
         self._past: Past | None = None
         self._sketch: Sketch | None = None
@@ -233,6 +235,8 @@ class Sequence:
             return "other size"
         if (last.slope, last.intercept, last.inverted) != (frame.slope, frame.intercept, frame.inverted):
             return "other size"
+        if last.plane != frame.plane:
+            return "other place"
         if last.timestamp is None or frame.timestamp is None:
             return None
         interval = frame.timestamp - last.timestamp

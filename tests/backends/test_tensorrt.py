@@ -197,8 +197,8 @@ def test_a_frame_is_launched_while_the_one_before_is_not_waited_for(make_model, 
         third = backend.begin(tasks[2])
         assert machine.cuda.waits == waits + 1, "the oldest frame is waited for, as there are two slots"
         for wait, pixels in zip((third, first, second), (wanted[2], *wanted), strict=False):
-            np.testing.assert_array_equal(wait()[0], pixels)
-            np.testing.assert_array_equal(wait()[0], pixels)
+            np.testing.assert_array_equal(wait().pixels, pixels)
+            np.testing.assert_array_equal(wait().pixels, pixels)
 
 
 def test_run_between_submit_and_result_does_not_hang(make_model, machine):

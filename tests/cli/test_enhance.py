@@ -361,7 +361,7 @@ def test_names_of_any_kind_stay_on_one_line(run: Run, tmp_path: Path, make_pictu
 def test_a_fault_is_named_without_what_it_says(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_dicom: Make
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("Doe^Jane is 44 years old")
 
     monkeypatch.setattr(enhancer.Enhancer, "run", fail)

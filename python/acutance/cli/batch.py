@@ -25,19 +25,18 @@ from ..geometry import Frame, RangeCounter
 from ..io import kind_of
 from . import inputs, report, results
 from .ending import INTERRUPTED
-from .work import Outcome, Settings, Task, Worker
+from .work import Outcome, Range, Settings, Task, Worker
 
 DONE, NONE, PARTLY = 0, 1, 3
 """Exit statuses."""
 
-Range = tuple[float, float]
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Files that share one value range: a DICOM series, or one file of another kind."""
+    """Files that share one value range: a DICOM series, one file of another kind, or the pictures of a sequence."""
 
     modality: str
     tasks: tuple[Task, ...]
@@ -64,7 +63,7 @@ def run(arguments: Sequence[str], out: str, enhancer: Enhancer, settings: Settin
     inputs.check_out(out, single)
     try:
         found, skipped = inputs.collect(arguments, _stdin(), Path(out))
-        groups, refused = plan(found, out, single, enhancer.scale)
+        groups, refused = plan(found, out, single, enhancer.scale, enhancer.sequential)
         skipped += refused
         for item in skipped:
             screen.skip(item.path, item.reason)
@@ -86,8 +85,13 @@ def _stdin() -> Iterator[str]:
         yield from map(os.fsdecode, sys.stdin.buffer)
 
 
-def plan(found: Sequence[inputs.Input], out: str, single: bool, scale: int) -> tuple[list[Group], list[inputs.Skipped]]:
+def plan(
+    found: Sequence[inputs.Input], out: str, single: bool, scale: int, sequential: bool = False
+) -> tuple[list[Group], list[inputs.Skipped]]:
     """Sort files into groups and give each its place; name what is no picture, and places that clash.
+
+    With ``sequential`` files of a group are in the order of time: those of a DICOM series by their numbers, pictures of
+    other kinds that lie in one folder by the numbers in their names.
 
     Raises
     ------
@@ -107,13 +111,22 @@ def plan(found: Sequence[inputs.Input], out: str, single: bool, scale: int) -> t
     groups: dict[Path, Group] = {}
     order = {path: i for i, path in enumerate(places)}
     for one in series.series:
-        paths = sorted((Path(p) for p in one.paths), key=order.__getitem__)
+        paths = [Path(p) for p in one.paths]
+        if not sequential:
+            paths.sort(key=order.__getitem__)
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         tasks = tuple(Task(p, places[p], "dicom", f"{paths[0]}{more}") for p in paths)
         groups[paths[0]] = Group(one.modality, tasks)
+    folders: dict[Path, list[Task]] = {}
     for path, kind in kinds.items():
-        if kind != "dicom":
-            groups[path] = Group("", (Task(path, places[path], kind, os.fspath(path)),))
+        if kind == "dicom":
+            continue
+        alone = kind == "nifti" or not sequential
+        task = Task(path, places[path], kind, os.fspath(path if alone else path.parent))
+        folders.setdefault(path if alone else path.parent, []).append(task)
+    for pictures in folders.values():
+        pictures.sort(key=lambda t: inputs.by_number(t.source.name))
+        groups[pictures[0].source] = Group("", tuple(pictures))
     return [groups[p] for p in places if p in groups], skipped
 
 
@@ -159,16 +172,30 @@ def _enhance(groups: Sequence[Group], worker: Worker, jobs: int, screen: report.
         sweep(folder)
     with _threads(jobs, worker.stop) as pool:
         ranges = _ranges(groups, worker, pool, screen)
-        work = [(task, ranges[i]) for i, group in enumerate(groups) for task in group.tasks]
-        outcomes: list[Outcome | None] = [None] * len(work)
-        with screen.progress("enhancing", len(work)) as bar:
+        work = [(part, ranges[i]) for i, group in enumerate(groups) for part in _parts(group, worker.enhancer)]
+        outcomes: list[list[Outcome]] = [[]] * len(work)
+        with screen.progress("enhancing", sum(len(group.tasks) for group in groups)) as bar:
             worker.tell = bar.tell
-            for i, outcome in _each(pool, lambda x: worker.enhance(*x), work):
-                outcomes[i] = outcome
-                if outcome.state == "skipped":
-                    screen.skip(os.fspath(work[i][0].source), outcome.reason)
+
+            def enhance(item: tuple[tuple[Task, ...], Range | None]) -> list[Outcome]:
+                if worker.enhancer.sequential:
+                    return worker.enhance_in_order(*item, bar.advance)
+                ((task,), value_range) = item
+                outcome = worker.enhance(task, value_range)
                 bar.advance()
-    return [o for o in outcomes if o is not None]
+                return [outcome]
+
+            for i, found in _each(pool, enhance, work):
+                outcomes[i] = found
+                for task, outcome in zip(work[i][0], found, strict=True):
+                    if outcome.state == "skipped":
+                        screen.skip(os.fspath(task.source), outcome.reason)
+    return [o for found in outcomes for o in found]
+
+
+def _parts(group: Group, enhancer: Enhancer) -> list[tuple[Task, ...]]:
+    """Return the files that one thread enhances one after the other: one, or those of a sequence."""
+    return [group.tasks] if enhancer.sequential else [(task,) for task in group.tasks]
 
 
 def _ranges(

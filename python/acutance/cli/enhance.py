@@ -91,6 +91,14 @@ def enhance(
     strict: Annotated[
         bool, typer.Option("--strict", help="No network for pictures outside what the model was trained for.")
     ] = False,
+    guide: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="A second, sharper picture of the same subject (T1 for T2) for models that take one: a NIfTI volume, "
+            "or a DICOM file or the folder of a series in the same frame of reference.",
+        ),
+    ] = None,
     int8: Annotated[
         bool, typer.Option("--int8", help="Model auto on a CPU: 8 bits where that was measured to be faster here.")
     ] = False,
@@ -136,6 +144,7 @@ def enhance(
     from ..backends.settings import gpu_settings
     from ..enhancer import Enhancer
     from ..errors import ModelError, UsageError
+    from ..io import read_guide
     from . import batch, work
 
     try:
@@ -159,12 +168,15 @@ def enhance(
         )
     except ModelError as e:
         raise UsageError(str(e)) from None
+    if guide is not None and not enhancer.guided:
+        raise UsageError(f"--guide: {model} takes no guide; `acutance models` lists those that do")
     settings = work.Settings(
         overwrite=overwrite,
         modality=modality.upper() if modality else None,
         compress=compress.value if compress else None,
         allow_burned_in=allow_burned_in,
         max_pixels=max_pixels,
+        guide=None if guide is None else read_guide(guide, max_pixels),
     )
     with enhancer:
         code = batch.run(inputs, output, enhancer, settings, jobs)

@@ -137,6 +137,11 @@ def _walk(root: Path, place: Path, out: str) -> Iterator[Input | Skipped]:
         yield Skipped(str(error.filename), f"cannot be searched ({error.strerror})")
 
 
+def by_number(name: str) -> list[tuple[int, str]]:
+    """Return what sorts file names by the numbers in them: ``a_9.png`` before ``a_10.png``."""
+    return [(int(x) if x.isdecimal() else -1, x) for x in re.split(r"(\d+)", name)]
+
+
 def result_name(name: str, kind: str, scale: int) -> str:
     """Return the name of the result of a file called ``name``: ``_x2`` before its end, JPEG to PNG."""
     mark, lower = f"_x{scale}", name.lower()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import hashlib
 import logging
 import threading
 import traceback
@@ -13,9 +15,15 @@ from typing import Literal
 from .. import io
 from ..beside import reason
 from ..enhancer import Enhancer
-from ..errors import AcutanceError, OutputError
-from ..geometry import Frame, RangeCounter
+from ..errors import AcutanceError, InputError, OutputError
+from ..files import record
+from ..geometry import Derivation, Frame, RangeCounter
+from ..guide import Guide
+from ..sequence import Sequence
 from . import results
+
+Range = tuple[float, float]
+"""Real values that a series maps to 0 and 1."""
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +37,7 @@ class Settings:
     compress: Literal["jpeg2000", "rle"] | None = None
     allow_burned_in: bool = False
     max_pixels: int | None = None
+    guide: Guide | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,10 +129,34 @@ class Worker:
         except Exception:  # it is read again to be enhanced, and named then
             return None
 
-    def enhance(self, task: Task, value_range: tuple[float, float] | None) -> Outcome:
-        """Enhance one file; whatever fails becomes the reason why it was skipped."""
+    def enhance_in_order(
+        self, tasks: tuple[Task, ...], value_range: Range | None, done: Callable[[], None]
+    ) -> list[Outcome]:
+        """Enhance the files of a sequence one after the other; all again where one result is not right.
+
+        ``done`` is called after each file.
+        """
+        if len(tasks) == 1:
+            outcomes = [self.enhance(tasks[0], value_range, None if tasks[0].kind == "nifti" else Sequence())]
+            done()
+            return outcomes
+        sequence = Sequence(name=_hash_of([t.source for t in tasks]))
+        again = not all(self._holds(t, value_range, sequence) for t in tasks)
+        outcomes = []
+        for task in tasks:
+            outcomes.append(self.enhance(task, value_range, sequence, again))
+            done()
+        return outcomes
+
+    def enhance(
+        self, task: Task, value_range: Range | None, sequence: Sequence | None = None, again: bool = False
+    ) -> Outcome:
+        """Enhance one file, ``again`` also where its right result is there.
+
+        Whatever fails becomes the reason why it was skipped.
+        """
         try:
-            return self._enhance(task, value_range)
+            return self._enhance(task, value_range, sequence, again)
         except Stopped:
             raise
         except AcutanceError as e:
@@ -135,18 +168,38 @@ class Worker:
             place = traceback.extract_tb(e.__traceback__)[-1]
             why = f"could not be enhanced, which is a fault of acutance: {type(e).__name__} at "
             why += f"{Path(place.filename).name}:{place.lineno}; please report it"
+        if sequence is not None:
+            sequence.forget("failed")
         return Outcome(task.name, "skipped", why)
 
-    def _enhance(self, task: Task, value_range: tuple[float, float] | None) -> Outcome:
+    def _holds(self, task: Task, value_range: Range | None, sequence: Sequence) -> bool:
+        """Tell whether the right result of a file of a sequence is there."""
+        try:
+            frames = self._read(task, value_range)
+            return self._is_right(task, frames, self._planned(frames, sequence))
+        except AcutanceError:  # it is named when it is enhanced
+            return True
+
+    def _read(self, task: Task, value_range: Range | None) -> list[Frame]:
+        if self.stop.is_set():
+            raise Stopped
         frames = io.read(task.source, self.settings.modality, self.settings.max_pixels)
-        if value_range is not None:
-            frames = [dataclasses.replace(f, value_range=value_range) for f in frames]
+        return frames if value_range is None else [dataclasses.replace(f, value_range=value_range) for f in frames]
+
+    def _planned(self, frames: list[Frame], sequence: Sequence | None) -> list[Derivation]:
+        return [self.enhancer.derivation(f, self.settings.guide, sequence) for f in frames]
+
+    def _is_right(self, task: Task, frames: list[Frame], planned: list[Derivation]) -> bool:
+        return results.is_right(task.target, frames, planned, self.settings.compress)
+
+    def _enhance(self, task: Task, value_range: Range | None, sequence: Sequence | None, again: bool) -> Outcome:
+        frames = self._read(task, value_range)
         if task.kind == "dicom":
             self._check_derivable(task, frames[0])
         about = Outcome(task.name, "kept", modality=frames[0].modality, size=self._size(frames), pictures=len(frames))
-        planned = [self.enhancer.derivation(f) for f in frames]
+        planned = self._planned(frames, sequence)
         if task.target.exists() and not self.settings.overwrite:
-            if results.is_right(task.target, frames, planned, self.settings.compress):
+            if not again and self._is_right(task, frames, planned):
                 said = [_Said(d.model, d.backend, 0.0, (d.fell_back,) if d.fell_back else ()) for d in planned]
                 return _tell(about, said)
             if not results.is_result(task.target):
@@ -155,13 +208,15 @@ class Worker:
         said = []
         io.write(
             task.target,
-            self._results(task, frames, said),
+            self._results(task, frames, said, sequence),
             compress=self.settings.compress if task.kind == "dicom" else None,
             allow_burned_in=self.settings.allow_burned_in,
         )
         return dataclasses.replace(_tell(about, said), state="enhanced")
 
-    def _results(self, task: Task, frames: list[Frame], said: list[_Said]) -> Iterator[Frame]:
+    def _results(
+        self, task: Task, frames: list[Frame], said: list[_Said], sequence: Sequence | None
+    ) -> Iterator[Frame]:
         """Yield the enhanced Frames one by one, letting go of those they were made from."""
         frames.reverse()
         count = len(frames)
@@ -169,7 +224,7 @@ class Worker:
             if self.stop.is_set():
                 raise Stopped
             self.tell(f"{task.source.name} {len(said) + 1}/{count}" if count > 1 else task.source.name)
-            result = self.enhancer.run(frames.pop())
+            result = self.enhancer.run(frames.pop(), guide=self.settings.guide, sequence=sequence)
             notes = (*((result.fell_back,) if result.fell_back else ()), *result.warnings)
             said.append(_Said(result.model, result.backend, result.milliseconds, notes))
             yield result.frame
@@ -209,6 +264,15 @@ def _tell(about: Outcome, said: list[_Said]) -> Outcome:
         milliseconds=sum(x.milliseconds for x in said),
         notes=tuple(note for x in said for note in x.notes),
     )
+
+
+def _hash_of(paths: list[Path]) -> str:
+    """Return a hash of what files hold, in their order; one that cannot be read counts as empty."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with contextlib.suppress(InputError):
+            digest.update(record.sha256_of(path).encode())
+    return digest.hexdigest()
 
 
 def _make_folder(path: Path) -> None:

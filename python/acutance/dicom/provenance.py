@@ -15,7 +15,9 @@ from .layout import integer, text
 from .uids import derived_concatenation_uid, derived_series_uid
 
 _MAKER = "acutance"
-_LO, _ST = 64, 1024
+LO, ST = 64, 1024
+"""Characters that the value representations LO and ST hold (PS3.5 6.2)."""
+
 _SERIES_STEP = 100
 _IS_MAX = 2**31 - 1
 
@@ -69,8 +71,8 @@ def mark(out: Dataset, header: Dataset, derivations: Sequence[Derivation], sourc
             for item in groups.items(group, keyword):
                 item.FrameType = _derived_type(item.get("FrameType"))
     said = description(derivations) + ("" if _valid(header) else "; its source has no valid UID to refer to")
-    said = _shortened(said, _ST)
-    before = _shortened(text(out, "DerivationDescription"), _ST - len(said) - 2)
+    said = shortened(said, ST)
+    before = shortened(text(out, "DerivationDescription"), ST - len(said) - 2)
     out.DerivationDescription = f"{before}; {said}" if before else said
     out.DerivationCodeSequence = [*groups.items(out, "DerivationCodeSequence"), _resampling()]
     sources = sources or [[(header, i + 1)] for i in range(len(derivations))]
@@ -81,7 +83,7 @@ def mark(out: Dataset, header: Dataset, derivations: Sequence[Derivation], sourc
         del out.SourceImageSequence
     _mark_frames(out, header, derivations, sources)
     contributors = [copy.deepcopy(x) for x in groups.items(out, "ContributingEquipmentSequence")]
-    out.ContributingEquipmentSequence = [*contributors, *map(_equipment, _distinct(derivations))]
+    out.ContributingEquipmentSequence = [*contributors, *map(equipment, _distinct(derivations))]
     _mark_series(out, header, derivations)
 
 
@@ -109,7 +111,7 @@ def _mark_frames(out: Dataset, header: Dataset, derivations: Sequence[Derivation
             del group.DerivationImageSequence
     for group, derivation, found in zip(per_frame, derivations, sources, strict=False):
         item = Dataset()
-        item.DerivationDescription = _shortened(describe(derivation), _ST)
+        item.DerivationDescription = shortened(describe(derivation), ST)
         before = [*shared, *groups.items(group, "DerivationImageSequence")]
         codes = [copy.deepcopy(code) for x in before for code in groups.items(x, "DerivationCodeSequence")]
         item.DerivationCodeSequence = [*codes, _resampling()]
@@ -127,10 +129,15 @@ def _mark_series(out: Dataset, header: Dataset, derivations: Sequence[Derivation
     models = sorted({label(x) for x in derivations})
     mark = f"[{_MAKER} {' and '.join(models)}]"
     before = text(out, "SeriesDescription")
-    out.SeriesDescription = f"{_shortened(before, _LO - len(mark) - 1)} {mark}" if before else _shortened(mark, _LO)
-    own = derivations[0].scale + (_SERIES_STEP // 2 if derivations[0].through_plane else 0)
-    number = abs(integer(out, "SeriesNumber", 0) or 0) * _SERIES_STEP + own
-    out.SeriesNumber = number if number <= _IS_MAX else own
+    out.SeriesDescription = f"{shortened(before, LO - len(mark) - 1)} {mark}" if before else shortened(mark, LO)
+    out.SeriesNumber = series_number(out, derivations[0])
+
+
+def series_number(header: Dataset, derivation: Derivation) -> int:
+    """Return the Series Number of what is derived from a source, made from that of the source and how it was done."""
+    own = derivation.scale + (_SERIES_STEP // 2 if derivation.through_plane else 0)
+    number = abs(integer(header, "SeriesNumber", 0) or 0) * _SERIES_STEP + own
+    return number if number <= _IS_MAX else own
 
 
 def label(derivation: Derivation) -> str:
@@ -151,14 +158,15 @@ def describe(derivation: Derivation) -> str:
     start = f"{what} by {_MAKER} {d.software}"
     more = "".join(f"; {x}" for x in (d.through_plane, d.mended) if x)
     if not is_network(d):
-        why = f" (network not used: {_shortened(d.fell_back, 200)})" if d.fell_back else ""
+        why = f" (network not used: {shortened(d.fell_back, 200)})" if d.fell_back else ""
         return f"{start} by interpolation only, no network: base {d.base}, guard {d.guard}{why}{more}"
     feather = f" with tiles of {d.tile} overlapping by {d.overlap}" if d.overlap else ""
     guide = f", guided by {d.guide}" if d.guide else ""
+    sequence = f", in the sequence {d.sequence}" if d.sequence else ""
     return (
         f"{start} with the network {d.model} {d.version} (sha256 {d.sha256[:16]}, {d.precision}, {d.backend}) over the "
         f"base {d.base}, guard {d.guard}, stitched {d.stitch}{feather}, values {d.low:.6g} to {d.high:.6g} "
-        f"({d.range_from}) mapped to 0 to 1{guide}{more}"
+        f"({d.range_from}) mapped to 0 to 1{guide}{sequence}{more}"
     )
 
 
@@ -179,7 +187,8 @@ def _distinct(derivations: Sequence[Derivation]) -> list[Derivation]:
     return list(dict.fromkeys(derivations))
 
 
-def _shortened(value: str | None, length: int) -> str:
+def shortened(value: str | None, length: int) -> str:
+    """Return a text that is no longer than ``length``; what is left out is marked by dots."""
     value = value or ""
     return value if len(value) <= length else value[: max(length - 3, 0)] + "..." * (length > 3)
 
@@ -224,18 +233,18 @@ def _evidence(header: Dataset) -> Dataset:
     return study
 
 
-def _equipment(derivation: Derivation) -> Dataset:
+def equipment(derivation: Derivation) -> Dataset:
     """Return the Contributing Equipment item (PS3.3 C.12.1.1.5; purpose of reference PS3.16 CID 7005)."""
     d = derivation
     item = Dataset()
     item.PurposeOfReferenceCodeSequence = [_code("109102", "Processing Equipment")]
     item.Manufacturer = _MAKER
-    item.ManufacturerModelName = _shortened(label(d), _LO)
+    item.ManufacturerModelName = shortened(label(d), LO)
     item.SoftwareVersions = [x for x in (d.software, d.version) if x] if is_network(d) else d.software
     digest = d.sha256 or "none"
-    item.ContributionDescription = _shortened(
+    item.ContributionDescription = shortened(
         f"Model {label(d)} {d.version}, sha256 {digest}, precision {d.precision}, guard {d.guard}. "
         "Not a cleared medical device.",
-        _ST,
+        ST,
     )
     return item

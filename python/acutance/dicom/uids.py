@@ -71,6 +71,12 @@ def derived_series_uid(header: Dataset, derivations: Sequence[Derivation]) -> UI
     return _uid("series", series, sorted(found))
 
 
+def uncertainty_uid(header: Dataset, derivations: Sequence[Derivation], *, of_series: bool = False) -> UID:
+    """Return the SOP Instance UID, or the Series Instance UID, of the map of how sure derived pictures are."""
+    derived = derived_series_uid(header, derivations) if of_series else derived_uid(header, derivations)
+    return _uid("uncertainty", derived)
+
+
 def derived_concatenation_uid(uid: str, derivations: Sequence[Derivation]) -> UID:
     """Return the UID that stands for a source's concatenation (PS3.3 C.7.6.16.2.2.4), the same for all of its parts."""
     return _uid("concatenation", uid, sorted({json.dumps(_of_series(x), sort_keys=True) for x in derivations}))

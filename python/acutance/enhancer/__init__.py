@@ -170,9 +170,26 @@ class Enhancer:
         """
         return self._begin(picture, modality, spacing, guide, sequence)()
 
-    def derivation(self, picture: Frame, guide: Guide | Array | None = None) -> Derivation:
+    def derivation(
+        self, picture: Frame, guide: Guide | Array | None = None, sequence: Sequence | None = None
+    ) -> Derivation:
         """Return how :meth:`run` would make its result, should nothing fail on the way."""
-        return self._decide(picture, _guide(guide))[1]
+        return self._decide(picture, _guide(guide), sequence)[1]
+
+    @property
+    def sequential(self) -> bool:
+        """Whether the model that was asked for sees what came before in time."""
+        return self._model is not None and self._model.meta.sequential
+
+    @property
+    def guided(self) -> bool:
+        """Whether a model that was asked for by name takes a guide, or one may be chosen that does."""
+        return self._auto if self._model is None else self._model.meta.guided
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the model that was asked for gives bounds: :attr:`Result.lower` and :attr:`Result.upper`."""
+        return self._model is not None and self._model.meta.bounded
 
     def submit(
         self,
@@ -239,7 +256,7 @@ class Enhancer:
         self.close()
 
     def _decide(
-        self, frame: Frame, guide: Guide | None = None
+        self, frame: Frame, guide: Guide | None = None, sequence: Sequence | None = None
     ) -> tuple[models.Model | None, Derivation, tuple[str, ...]]:
         """Choose model, range, guard and guide for a picture; no pixel is computed."""
         software = _software()
@@ -289,6 +306,7 @@ class Enhancer:
             high=high,
             range_from=origin,
             guide=None if guide is None else guide.name,
+            sequence=sequence.name if sequence is not None and model.meta.sequential else None,
         )
         return model, derivation, tuple(warnings)
 
@@ -305,7 +323,7 @@ class Enhancer:
         try:
             frame = as_frame(picture, modality, spacing)
             found = _guide(guide)
-            model, derivation, warnings = self._decide(frame, found)
+            model, derivation, warnings = self._decide(frame, found, sequence)
             if model is not None and model.meta.sequential and sequence is not None:
                 finish = self._follow(frame, model, derivation, found, sequence)
             else:

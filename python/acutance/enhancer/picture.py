@@ -79,6 +79,7 @@ def fallen(derivation: Derivation, why: str) -> Derivation:
         version=derivation.software,
         fell_back=why,
         guide=None,
+        sequence=None,
     )
 
 
