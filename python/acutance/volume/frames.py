@@ -120,7 +120,13 @@ def stored(
             mask = None if old.mask is None else missing[i]
         out.append(
             dataclasses.replace(
-                old, pixels=pixels, mask=mask, slope=widest.slope, intercept=widest.intercept, derivation=made[i]
+                old,
+                pixels=pixels,
+                mask=mask,
+                slope=widest.slope,
+                intercept=widest.intercept,
+                plane=None,  # that of the old slice
+                derivation=made[i],
             )
         )
     return out
