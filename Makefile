@@ -98,7 +98,7 @@ $(DONE)/torch: $(DONE)/build
 	@touch $@
 
 $(DONE)/all: $(DONE)/torch $(SOURCES)
-	$(PIP) --no-build-isolation ".[evaluate,dev,data,train,export]"
+	$(PIP) --no-build-isolation ".[evaluate,dev,data,train,export,uncertainty]"
 	@touch $@ $(DONE)/demo $(DONE)/test
 
 # NVIDIA's proprietary runtime, which builds engines without a GPU; it is never redistributed.

@@ -96,7 +96,7 @@ def test_guides_that_are_none_are_named_in_one_line(
     command = ("enhance", source, "-o", tmp_path / "out.nii", "--modality", "MR", "--guide")
     ran = run(*command, source, "--model", "mr-rt-x2")
     assert ran.code == 2 and ran.err == [
-        "acutance: --guide: mr-rt-x2 takes no guide; `acutance models` lists those that do"
+        "acutance: --guide: mr-rt-x2 takes no guide; name a model that does with --model"
     ]
     for k in (1, 2):
         make_dicom(tmp_path / "two" / f"{k}.dcm", series=str(k))

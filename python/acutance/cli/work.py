@@ -20,7 +20,7 @@ from ..files import record
 from ..geometry import Derivation, Frame, RangeCounter
 from ..guide import Guide
 from ..sequence import Sequence
-from . import results
+from . import results, uncertainty
 
 Range = tuple[float, float]
 """Real values that a series maps to 0 and 1."""
@@ -38,6 +38,7 @@ class Settings:
     allow_burned_in: bool = False
     max_pixels: int | None = None
     guide: Guide | None = None
+    uncertainty: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,6 +175,8 @@ class Worker:
 
     def _holds(self, task: Task, value_range: Range | None, sequence: Sequence) -> bool:
         """Tell whether the right result of a file of a sequence is there."""
+        if self.stop.is_set():
+            raise Stopped
         try:
             frames = self._read(task, value_range)
             return self._is_right(task, frames, self._planned(frames, sequence))
@@ -181,8 +184,6 @@ class Worker:
             return True
 
     def _read(self, task: Task, value_range: Range | None) -> list[Frame]:
-        if self.stop.is_set():
-            raise Stopped
         frames = io.read(task.source, self.settings.modality, self.settings.max_pixels)
         return frames if value_range is None else [dataclasses.replace(f, value_range=value_range) for f in frames]
 
@@ -190,6 +191,8 @@ class Worker:
         return [self.enhancer.derivation(f, self.settings.guide, sequence) for f in frames]
 
     def _is_right(self, task: Task, frames: list[Frame], planned: list[Derivation]) -> bool:
+        if self.settings.uncertainty and not uncertainty.is_right(task.target, frames, planned):
+            return False
         return results.is_right(task.target, frames, planned, self.settings.compress)
 
     def _enhance(self, task: Task, value_range: Range | None, sequence: Sequence | None, again: bool) -> Outcome:
@@ -206,16 +209,24 @@ class Worker:
                 raise OutputError(f"{task.target} is there and not from acutance; --overwrite replaces it")
         _make_folder(task.target.parent)
         said = []
+        bounds = uncertainty.Bounds() if self.settings.uncertainty else None
         io.write(
             task.target,
-            self._results(task, frames, said, sequence),
+            self._results(task, frames, said, sequence, bounds),
             compress=self.settings.compress if task.kind == "dicom" else None,
             allow_burned_in=self.settings.allow_burned_in,
         )
+        if bounds is not None and (note := bounds.write(task.target)):
+            about = dataclasses.replace(about, notes=(note,))
         return dataclasses.replace(_tell(about, said), state="enhanced")
 
     def _results(
-        self, task: Task, frames: list[Frame], said: list[_Said], sequence: Sequence | None
+        self,
+        task: Task,
+        frames: list[Frame],
+        said: list[_Said],
+        sequence: Sequence | None,
+        bounds: uncertainty.Bounds | None,
     ) -> Iterator[Frame]:
         """Yield the enhanced Frames one by one, letting go of those they were made from."""
         frames.reverse()
@@ -227,6 +238,8 @@ class Worker:
             result = self.enhancer.run(frames.pop(), guide=self.settings.guide, sequence=sequence)
             notes = (*((result.fell_back,) if result.fell_back else ()), *result.warnings)
             said.append(_Said(result.model, result.backend, result.milliseconds, notes))
+            if bounds is not None:
+                bounds.add(result)
             yield result.frame
 
     def _check_derivable(self, task: Task, frame: Frame) -> None:
@@ -262,7 +275,7 @@ def _tell(about: Outcome, said: list[_Said]) -> Outcome:
         model=", ".join(dict.fromkeys(x.model for x in said)),
         backend=", ".join(dict.fromkeys(x.backend for x in said)),
         milliseconds=sum(x.milliseconds for x in said),
-        notes=tuple(note for x in said for note in x.notes),
+        notes=(*about.notes, *(note for x in said for note in x.notes)),
     )
 
 

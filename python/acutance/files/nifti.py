@@ -134,7 +134,13 @@ def read(path: str | os.PathLike[str], modality: str | None = None, max_pixels: 
     return share_range(frames) if len(frames) > 1 else frames
 
 
-def write(path: str | os.PathLike[str], frames: Iterable[Frame], slices: tuple[int, float] | None = None) -> None:
+def write(
+    path: str | os.PathLike[str],
+    frames: Iterable[Frame],
+    slices: tuple[int, float] | None = None,
+    *,
+    real: bool = False,
+) -> None:
     """Write slices that :func:`read` gave, enhanced or not, as a volume.
 
     Voxel corners stay where they were (sform and qform), dtype, scaling and codes stay; a header extension holds the
@@ -149,6 +155,8 @@ def write(path: str | os.PathLike[str], frames: Iterable[Frame], slices: tuple[i
         All slices of the file in order, taken one by one; in a sequence also a run of neighbours of one volume.
     slices : (int, float), optional
         The slices are new ones: how many of them each volume has, and how many old ones each of them spans.
+    real : bool
+        The pixels are real values of another kind than the source's: its scaling and display range are left out.
 
     Raises
     ------
@@ -163,6 +171,9 @@ def write(path: str | os.PathLike[str], frames: Iterable[Frame], slices: tuple[i
         if volume is None:
             count = len(frames) if isinstance(frames, Sequence) and slices is None else None
             volume = _Volume(frame, count, path, slices)
+            if real:
+                volume.header["scl_slope"], volume.header["scl_inter"] = 1, 0
+                volume.header["cal_min"], volume.header["cal_max"] = 0, 0
         volume.put(len(derivations), frame)
         derivations.append(frame.derivation)
     if volume is None or len(derivations) != volume.count:
