@@ -33,9 +33,15 @@ def export(
         Path | None,
         typer.Option(envvar="ACUTANCE_DATA", help="Folder of the scans: for val scores, and to calibrate int8."),
     ] = None,
+    perceptual: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="For a GAN's last.pt: 0 its weights before, 1 after; else its recipe's."),
+    ] = None,
     standalone: Annotated[bool, typer.Option(help="Add base and pixel shuffle, to run the file elsewhere.")] = False,
 ) -> None:
     """Make a model file of a checkpoint, or of another model file in another precision, and check it."""
+    if perceptual is not None and Path(source).suffix != ".pt":
+        raise UsageError(f"--perceptual wants the last.pt of a training, not {source}")
     path = out or _default(source, precision, standalone)
     if precision == "fp32" and Path(source).suffix != ".pt":
         if not standalone:
@@ -44,7 +50,7 @@ def export(
         typer.echo(str(path))
         return
     with tempfile.TemporaryDirectory() as folder:
-        network, found = _source(source, data, Path(folder))
+        network, found = _source(source, data, Path(folder), perceptual)
         made = Path(folder) / path.name
         with Workshop(found, data) as workshop:
             meta = workshop.write(precision, made).meta
@@ -72,16 +78,18 @@ def _default(source: str, precision: str, standalone: bool) -> Path:
     return folder / f"{name}{suffix}.onnx"
 
 
-def _source(source: str, data: Path | None, folder: Path) -> tuple[Network, Model]:
+def _source(source: str, data: Path | None, folder: Path, perceptual: float | None) -> tuple[Network, Model]:
     """Return the network and its fp32 file; one of a checkpoint is written to ``folder``."""
     if Path(source).suffix != ".pt":
         found = models.load(source)
         return network_of(found), found
-    trained = checkpoints.restore(source)
-    if data is not None:
-        from ..train import tasks  # needs the extra `evaluate`
+    from ..train import tasks  # needs the extra `evaluate`
 
-        trained.lines = tasks.of(trained.recipe).validator(data).run(trained.network)
+    trained = checkpoints.restore(source)
+    task = tasks.of(trained.recipe)
+    trained.network, trained.said = task.finish(trained.network, data, perceptual)
+    if data is not None:
+        trained.lines = task.validator(data).run(trained.network)
     path = folder / "fp32.onnx"
     write(trained.network, trained.metadata(), path)
     return trained.network, models.load(path)

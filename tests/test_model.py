@@ -105,6 +105,15 @@ def test_ct_and_mr_have_a_default():
     assert model.choose("SM") is None
 
 
+def test_what_is_generative_is_never_chosen_by_itself(make_model, monkeypatch):
+    plain, generative = (model.load(make_model(f"z{x}-rt-x2", perceptual=x, modalities=["SM"])) for x in (0, 1))
+    assert generative.meta.generative and not plain.meta.generative
+    for made, wanted in ((plain, plain), (generative, None)):
+        shipped = {(made.meta.name, "fp32"): made.path}
+        monkeypatch.setattr(model, "_shipped", lambda shipped=shipped: shipped)
+        assert model.choose("SM") == wanted
+
+
 def test_ranges_come_from_the_model_the_series_or_the_picture(make_model):
     fixed = model.load(make_model("fixed"))
     free = model.load(make_model("free", mapping={"kind": "percentile"}))

@@ -117,6 +117,8 @@ class Derivation:
         How slices were put between thick ones.
     sequence : str or None
         Hash of the files of a sequence, where what a network remembers goes on from file to file.
+    generative : bool
+        Whether the network was trained to make detail that looks real, which need not be there.
     """
 
     model: str
@@ -139,6 +141,7 @@ class Derivation:
     mended: str | None = None
     through_plane: str | None = None
     sequence: str | None = None
+    generative: bool = False
 
     def canonical(self) -> str:
         """Return the settings as one JSON line with sorted keys, the same for the same settings."""

@@ -118,8 +118,14 @@ class Metadata(_Strict):
     quantisation: str = ""
     mapping: Annotated[Fixed | Percentile, pydantic.Field(discriminator="kind")]
     spacing_mm: tuple[float, float] | None = None
+    perceptual: float = pydantic.Field(default=0.0, ge=0, le=1)
     training: Training = Training()
     scores: Scores = Scores()
+
+    @property
+    def generative(self) -> bool:
+        """Whether it was trained to make detail that looks real, which need not be there."""
+        return self.perceptual > 0
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> Metadata:
@@ -370,6 +376,6 @@ def choose(
             if not name.endswith(f"-{network}-x{scale}"):
                 continue
             model = load(name)
-            if modality in model.meta.modalities:
+            if modality in model.meta.modalities and not model.meta.generative:
                 return model
     return None

@@ -80,6 +80,13 @@ def test_provenance_of_a_network(objects: ModuleType, enlarge: Enlarge, tmp_path
         assert word in equipment.ContributionDescription
 
 
+def test_a_generative_network_says_so(objects: ModuleType, enlarge: Enlarge, tmp_path: Path) -> None:
+    read = dicom.read(objects.save(objects.ct(), tmp_path / "a.dcm"))
+    made = dicom.derive(_as_network(enlarge(read), model="ct-gan-x2", generative=True))
+    assert made.SeriesDescription == "source [acutance ct-gan-x2 GENERATIVE]"
+    assert "fine detail may be made up" in made.DerivationDescription
+
+
 def test_base_says_so(objects: ModuleType, enlarge: Enlarge, tmp_path: Path) -> None:
     made = _derived(objects, enlarge, tmp_path, objects.ct(), 3)
     assert made.SeriesDescription == "source [acutance base-x3]"

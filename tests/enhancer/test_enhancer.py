@@ -237,3 +237,11 @@ def test_how_an_array_lies_in_memory_does_not_matter(make_model):
         result = enhancer.run(other, modality="CT")
         np.testing.assert_array_equal(result.pixels, wanted)
         assert result.pixels.dtype == np.int16 and result.pixels.dtype.isnative
+
+
+def test_a_generative_model_says_so(make_model):
+    frame = Frame(np.zeros((20, 20), np.int16), modality="CT")
+    for amount in (0.0, 0.3):
+        result = Enhancer(make_model(f"a{amount}", perceptual=amount)).run(frame)
+        assert result.frame.derivation is not None and result.frame.derivation.generative == (amount > 0)
+        assert any("may be made up" in w for w in result.warnings) == (amount > 0)

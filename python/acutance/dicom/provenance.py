@@ -143,6 +143,7 @@ def series_number(header: Dataset, derivation: Derivation) -> int:
 def label(derivation: Derivation) -> str:
     """Return the name of the model, or of the base with its scale, as a series is marked with it."""
     name = derivation.model if is_network(derivation) else f"base-x{derivation.scale}"
+    name = f"{name} GENERATIVE" if derivation.generative and is_network(derivation) else name
     return f"{name} isotropic" if derivation.through_plane else name
 
 
@@ -163,10 +164,11 @@ def describe(derivation: Derivation) -> str:
     feather = f" with tiles of {d.tile} overlapping by {d.overlap}" if d.overlap else ""
     guide = f", guided by {d.guide}" if d.guide else ""
     sequence = f", in the sequence {d.sequence}" if d.sequence else ""
+    warned = "; GENERATIVE: fine detail may be made up" if d.generative else ""
     return (
         f"{start} with the network {d.model} {d.version} (sha256 {d.sha256[:16]}, {d.precision}, {d.backend}) over the "
         f"base {d.base}, guard {d.guard}, stitched {d.stitch}{feather}, values {d.low:.6g} to {d.high:.6g} "
-        f"({d.range_from}) mapped to 0 to 1{guide}{sequence}{more}"
+        f"({d.range_from}) mapped to 0 to 1{guide}{sequence}{more}{warned}"
     )
 
 

@@ -285,6 +285,8 @@ class Enhancer:
             return None, dataclasses.replace(base, fell_back=unfit), ()
         if unfit:
             warnings.append(unfit)
+        if model.meta.generative:
+            warnings.append(f"{model.meta.name} is generative: fine detail may be made up")
         low, high, origin = model.range_of(frame)
         if models.affine(frame, low, high)[0] == 0:
             return None, dataclasses.replace(base, fell_back="its values have no range"), tuple(warnings)

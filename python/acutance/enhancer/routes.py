@@ -36,6 +36,7 @@ class Route:
             sha256=self.model.sha256,
             precision=meta.precision,
             backend=self.backend,
+            generative=meta.generative,
         )
 
 

@@ -176,7 +176,7 @@ def draw(report: dict[str, Any], data: Path, modality: str, methods: Sequence[Me
     shown = [("cubic", known["cubic"])] if "cubic" in known else []
     if best is not None:
         shown.append((f"best rival: {best}", known[best]))
-    shown += [(m.name, m) for m in ours]
+    shown += [(m.caption, m) for m in ours]
     chosen = picture.samples(data, report["split"], modality, scale)
     if shown and chosen:
         picture.draw(path, modality, chosen, shown, scale)

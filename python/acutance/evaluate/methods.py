@@ -42,6 +42,12 @@ class Method:
     kind: str
     target: str = ""
 
+    @property
+    def caption(self) -> str:
+        """Its name, and that it makes detail up where it may."""
+        ours = self.kind == "model" and self.target != "base"
+        return f"{self.name} (GENERATIVE)" if ours and models.load(self.target).meta.generative else self.name
+
     def code_for(self, modality: str) -> str | None:
         """Return the DICOM modality that its pictures are given as; None when the model was not made for them."""
         if self.kind == "rival" or self.target == "base":

@@ -8,12 +8,13 @@ from torch import Tensor
 
 from ..errors import UsageError
 from .bal import Bal
+from .bal_q import BalQ
 from .guided import Guided
 from .network import Network, convolutions, several
 from .rt import Rt
 from .seq import Seq
 
-_KINDS: dict[str, type[Network]] = {"bal": Bal, "guided": Guided, "rt": Rt, "seq": Seq}
+_KINDS: dict[str, type[Network]] = {"bal": Bal, "bal-q": BalQ, "guided": Guided, "rt": Rt, "seq": Seq}
 
 
 def _kind(name: str) -> type[Network]:
@@ -49,4 +50,4 @@ def from_weights(kind: str, weights: dict[str, Tensor], scale: int) -> Network:
     return network
 
 
-__all__ = ["Bal", "Guided", "Network", "Rt", "Seq", "build", "convolutions", "from_weights", "several"]
+__all__ = ["Bal", "BalQ", "Guided", "Network", "Rt", "Seq", "build", "convolutions", "from_weights", "several"]

@@ -40,6 +40,8 @@ class Trained:
         Of all runs together, validation not counted.
     device : str
         What it ran on, and in which precision.
+    said : dict
+        As of :meth:`acutance.train.tasks.Task.finish`.
     """
 
     network: Network
@@ -50,12 +52,13 @@ class Trained:
     steps: int
     seconds: float
     device: str
+    said: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def metadata(self) -> Metadata:
         """Return what the model file says of itself."""
         meta = describe.metadata(self.network, self.recipe, self.data, self.lines, self.commit)
         how = {"steps": self.steps, "minutes": round(self.seconds / 60, 1), "device": self.device}
-        return meta.model_copy(update={"training": meta.training.model_copy(update=how)})
+        return meta.model_copy(update={"training": meta.training.model_copy(update=how), **self.said})
 
 
 def restore(path: str | os.PathLike[str]) -> Trained:

@@ -62,6 +62,12 @@ class GuidedNetwork(_Strict):
     trunk: Annotated[RtNetwork | BalNetwork, pydantic.Field(discriminator="kind")]
 
 
+class BalQNetwork(BalNetwork):
+    """Arguments of :class:`acutance.networks.BalQ`."""
+
+    kind: Literal["bal-q"]  # type: ignore[assignment]
+
+
 class Target(_Strict):
     """What the model file says of itself, as :class:`acutance.model.Metadata`."""
 
@@ -226,6 +232,45 @@ class GuidedTask(_Strict):
     noise: Span = (0.0, 0.03)
 
 
+class QuantilesTask(_Strict):
+    """:class:`acutance.train.tasks.Quantiles`."""
+
+    kind: Literal["quantiles"]
+
+
+class GanTask(_Strict):
+    """:class:`acutance.train.tasks.Gan`. Errors are in mapped units times ``detail``.
+
+    Attributes
+    ----------
+    adversary : str
+        Loss against the discriminator: ``"hinge"``, or ``"bce"`` for binary cross-entropy.
+    width : int
+        Channels of the discriminator's first convolution.
+    rate : float
+        The discriminator's learning rate as a part of the network's.
+    detail : float
+        What residuals are multiplied by before the discriminator sees them.
+    pixels, adversarial, features, frequency, consistency : float
+        Weights of the absolute error, of the loss against the discriminator, of the distance of its features, of the
+        focal frequency loss, and of the distance of the result, made small again, from the input.
+    perceptual : float
+        Part of these weights in the exported network, the rest being those that the training started from.
+    """
+
+    kind: Literal["gan"]
+    adversary: Literal["hinge", "bce"] = "hinge"
+    width: int = pydantic.Field(default=32, gt=0)
+    rate: float = pydantic.Field(default=1.0, gt=0)
+    detail: float = pydantic.Field(default=20.0, gt=0)
+    pixels: float = pydantic.Field(default=1.0, ge=0)
+    adversarial: float = pydantic.Field(default=0.1, ge=0)
+    features: float = pydantic.Field(default=0.1, ge=0)
+    frequency: float = pydantic.Field(default=0.1, ge=0)
+    consistency: float = pydantic.Field(default=0.5, ge=0)
+    perceptual: Part = 0.3
+
+
 class Training(_Strict):
     """The loop.
 
@@ -286,11 +331,15 @@ class Recipe(_Strict):
     """The whole file."""
 
     name: str
-    network: Annotated[RtNetwork | BalNetwork | SeqNetwork | GuidedNetwork, pydantic.Field(discriminator="kind")]
+    network: Annotated[
+        RtNetwork | BalNetwork | BalQNetwork | SeqNetwork | GuidedNetwork, pydantic.Field(discriminator="kind")
+    ]
     model: Target
     data: Data
     degradation: Degradation = Degradation()
-    task: Annotated[PictureTask | SequenceTask | GuidedTask, pydantic.Field(discriminator="kind")] = PictureTask()
+    task: Annotated[
+        PictureTask | SequenceTask | GuidedTask | QuantilesTask | GanTask, pydantic.Field(discriminator="kind")
+    ] = PictureTask()
     training: Training
 
 

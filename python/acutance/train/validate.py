@@ -98,25 +98,41 @@ def degraded(
     return out
 
 
-def enlarge(network: Network | None, case: Case, recipe: Recipe, *more: Tensor) -> Array:
-    """Return the enlarged picture of a case in its stored dtype; the base with no network.
+def tiles(network: Network, case: Case, recipe: Recipe) -> tuple[F32, tiling.Plan]:
+    """Return what a network sees of a case: the whole picture as one tile, with the halo it needs."""
+    halo, (low, high) = network.radius or 0, case.span
+    rows, cols = case.picture.shape
+    plan = tiling.plan(rows, cols, (rows + 2 * halo, cols + 2 * halo), halo, recipe.model.scale)
+    return ops.gather(case.picture, plan, gain=1 / (high - low), bias=-low / (high - low)), plan
+
+
+def predict(network: Network, case: Case, recipe: Recipe, *more: Tensor) -> list[F32]:
+    """Return the outputs of a network for a case, each ``[1, C, h, w]`` with the halo.
 
     Parameters
     ----------
     more : Tensor
         What the network takes beside the picture, its halo included.
     """
-    low, high = case.span
-    gain, halo = 1 / (high - low), (network and network.radius) or 0
+    seen, _ = tiles(network, case, recipe)
+    with torch.inference_mode():
+        return [x.contiguous().numpy() for x in several(network(torch.from_numpy(seen), *more))]
+
+
+def assemble(residual: F32 | None, case: Case, recipe: Recipe, guard: bool) -> Array:
+    """Return the enlarged picture of a case in its stored dtype, of a residual with its halo; the base with none."""
     rows, cols = case.picture.shape
+    low, high = case.span
+    halo = 0 if residual is None else (residual.shape[2] - rows) // 2
     plan = tiling.plan(rows, cols, (rows + 2 * halo, cols + 2 * halo), halo, recipe.model.scale)
-    residual = None
-    if network is not None:
-        tiles = ops.gather(case.picture, plan, gain=gain, bias=-low * gain)
-        with torch.inference_mode():
-            residual = several(network(torch.from_numpy(tiles), *more))[0].contiguous().numpy()
-    guard = network is not None and recipe.model.guard == "box"
-    return ops.assemble(residual, case.picture, plan, gain=gain, base=recipe.model.base, guard=guard)[0]
+    return ops.assemble(residual, case.picture, plan, gain=1 / (high - low), base=recipe.model.base, guard=guard)[0]
+
+
+def enlarge(network: Network | None, case: Case, recipe: Recipe, *more: Tensor) -> Array:
+    """Return the enlarged picture of a case in its stored dtype; the base with no network."""
+    if network is None:
+        return assemble(None, case, recipe, guard=False)
+    return assemble(predict(network, case, recipe, *more)[0], case, recipe, guard=recipe.model.guard == "box")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from ..recipe import Recipe
+from .gan import Gan
 from .guided import WithGuide
 from .picture import Picture
+from .quantiles import Quantiles
 from .sequence import Sequence
 from .task import Learner, Task
 
-_KINDS: dict[str, type[Task]] = {"guided": WithGuide, "picture": Picture, "sequence": Sequence}
+_KINDS: dict[str, type[Task]] = {
+    "gan": Gan,
+    "guided": WithGuide,
+    "picture": Picture,
+    "quantiles": Quantiles,
+    "sequence": Sequence,
+}
 
 
 def of(recipe: Recipe) -> Task:
@@ -16,4 +24,4 @@ def of(recipe: Recipe) -> Task:
     return _KINDS[recipe.task.kind](recipe)
 
 
-__all__ = ["Learner", "Picture", "Sequence", "Task", "WithGuide", "of"]
+__all__ = ["Gan", "Learner", "Picture", "Quantiles", "Sequence", "Task", "WithGuide", "of"]

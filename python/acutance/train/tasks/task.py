@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ... import model, networks
 from ...errors import UsageError
-from ...networks import Network
+from ...networks import Network, convolutions
 from ...networks.weights import weights_of
 from ..recipe import Recipe
 from ..validate import Scorer
@@ -58,11 +58,14 @@ class Task(abc.ABC):
     recipe : Recipe
     network : Network
         From :meth:`begin`: the first learner's module, which is averaged, validated and exported.
+    fresh : list of str
+        From :meth:`begin`: the network's convolutions that do not start from a model's weights.
     sources : list of dict
         From :meth:`load`: as :func:`acutance.train.describe.sources`.
     """
 
     network: Network
+    fresh: list[str]
     sources: list[dict[str, Any]]
 
     def __init__(self, recipe: Recipe) -> None:
@@ -78,8 +81,9 @@ class Task(abc.ABC):
         """
         training = self.recipe.training
         self.network = networks.build(scale=self.recipe.model.scale, **self.recipe.network.model_dump())
+        self.fresh = [name for name, _ in convolutions(self.network)]
         if training.start:
-            start(self.network, training.start)
+            self.fresh = start(self.network, training.start)
         return [self.learner("network", self.network)]
 
     def learner(
@@ -131,13 +135,42 @@ class Task(abc.ABC):
             As :meth:`batch`, on the device.
         """
 
+    def finish(
+        self, network: Network, data: str | os.PathLike[str] | None, perceptual: float | None = None
+    ) -> tuple[Network, dict[str, Any]]:
+        """Make of a trained network the one that is exported, which is the same for most tasks.
+
+        Parameters
+        ----------
+        network : Network
+            With the averaged weights, on the CPU.
+        data : path, optional
+            The data set's folder.
+        perceptual : float, optional
+            Part of the weights that were trained against a discriminator, for tasks that have one.
+
+        Returns
+        -------
+        network : Network
+        said : dict
+            Fields of the metadata that only this task has something for.
+
+        Raises
+        ------
+        UsageError
+            What this task does not know was asked for, or it needs data and there are none.
+        """
+        if perceptual is not None:
+            raise UsageError(f"recipe '{self.recipe.name}' has no discriminator, so its model has no perceptual part")
+        return network, {}
+
     @abc.abstractmethod
     def validator(self, data: str | os.PathLike[str], per_scan: int = 0) -> Scorer:
         """Return what scores the network on the val split, on at most ``per_scan`` slices of a scan (0: all)."""
 
 
-def start(network: Network, source: str) -> None:
-    """Give a fresh network the weights of a model, where they fit.
+def start(network: Network, source: str) -> list[str]:
+    """Give a fresh network the weights of a model, where they fit, and return the names of the convolutions left.
 
     Raises
     ------
@@ -145,5 +178,7 @@ def start(network: Network, source: str) -> None:
         None fits.
     """
     found = model.load(source)
-    if len(network.start_from(weights_of(found))) == len(networks.convolutions(network)):
+    left = network.start_from(weights_of(found))
+    if len(left) == len(convolutions(network)):
         raise UsageError(f"{source} has no weights that fit; it is a network `{found.meta.network}`")
+    return left
