@@ -6,6 +6,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; 
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 TORCH  ?= torch==2.13.0
 RTX    ?= $(if $(filter x86_64,$(shell uname -m)),tensorrt-rtx-cu13-libs==1.7.1.116 tensorrt-rtx-cu13-bindings==1.7.1.116)
+# spandrel with what it needs beside torch. torchvision is left out: there is none for every build of torch, and only two
+# networks that do not enlarge want it.
+RIVALS ?= spandrel>=0.4 einops safetensors
 DEBIAN ?= dcmtk dicom3tools
 ACUTANCE_DATA ?= ../shared/data
 PYTEST ?= -q --durations=10
@@ -22,7 +25,7 @@ DONE    := $(VENV)/.done
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
 	$(shell find csrc $(wildcard cmake) python export trt_engines bench -type f -not -name '*.pyc' -not -path '*/results/*')
 
-.PHONY: help demo test test-all quality models speed lint wheel sanitize aarch64 rtx-packages clean
+.PHONY: help demo test test-all quality models speed lint wheel sanitize aarch64 rtx-packages rivals-packages clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -46,7 +49,7 @@ lint: $(DONE)/all  ## ruff, mypy, import-linter and clang-format
 
 wheel: export ACUTANCE_CUDA_ARCHITECTURES =
 quality: $(DONE)/all  ## score every model on the test split of ACUTANCE_DATA; rewrite docs/quality.md, its pictures and the cards
-	$(BIN)/acutance evaluate $(ACUTANCE_DATA) --split test -o docs/quality
+	$(BIN)/acutance evaluate $(ACUTANCE_DATA) --split test --scale 2,3,4 --limit 40 -o docs/quality
 	$(BIN)/python -m acutance.evaluate.page docs/quality/quality.json -o docs/quality.md
 	$(BIN)/python -m acutance.export.cards docs/models --quality docs/quality/quality.json
 
@@ -99,6 +102,7 @@ $(DONE)/torch: $(DONE)/build
 
 $(DONE)/all: $(DONE)/torch $(SOURCES)
 	$(PIP) --no-build-isolation ".[evaluate,dev,data,train,export,uncertainty]"
+	$(PIP) --no-deps $(foreach package,$(RIVALS),"$(package)")
 	@touch $@ $(DONE)/demo $(DONE)/test
 
 # NVIDIA's proprietary runtime, which builds engines without a GPU; it is never redistributed.
@@ -108,6 +112,9 @@ $(DONE)/rtx: $(DONE)/build
 
 rtx-packages:
 	@echo $(RTX)
+
+rivals-packages:
+	@echo "$(RIVALS)"
 
 $(DONE)/speed: $(DONE)/all
 	$(PIP) "monai>=1.4" opencv-python-headless

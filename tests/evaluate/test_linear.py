@@ -54,8 +54,9 @@ def test_a_shift_of_values_passes_through() -> None:
 def test_kept_filters_are_near_symmetric() -> None:
     """Nothing in the grid prefers a direction: mirrored phases have nearly mirrored weights."""
     for modality in ("CT", "MR", "XR", "US", "ENDO"):
-        weights = linear.load(modality, 2).reshape(2, 2, 5, 5)
-        assert np.abs(weights - weights[::-1, ::-1, ::-1, ::-1]).max() < 0.12
+        for scale in (2, 3, 4):
+            weights = linear.load(modality, scale).reshape(scale, scale, 5, 5)
+            assert np.abs(weights - weights[::-1, ::-1, ::-1, ::-1]).max() < 0.12
 
 
 def test_kept_filter_is_what_the_train_split_gives(data_dir: Path) -> None:
@@ -71,6 +72,6 @@ def test_fits_what_it_finds_and_writes_it(tmp_path: Path, capsys: pytest.Capture
     image.fromarray(picture).save(tmp_path / "a.png")
     header = "path,split,modality,subject_id,source,licence\n"
     (tmp_path / "MANIFEST.csv").write_text(header + "a.png,train,XR,s,x,y\n", encoding="utf-8")
-    fit.main([str(tmp_path), "-o", str(tmp_path / "linear.json")])
+    fit.main([str(tmp_path), "-o", str(tmp_path / "linear.json"), "--scale", "2"])
     assert capsys.readouterr().out == "XR x2: 1 subjects, 1 slices\n"
     assert '"XR"' in (tmp_path / "linear.json").read_text(encoding="utf-8")

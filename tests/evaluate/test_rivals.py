@@ -68,6 +68,12 @@ def test_zero_filling_takes_the_nyquist_wave_as_a_cosine() -> None:
     assert np.abs(np.abs(rivals.zero_filled(wave, 2)) - np.sqrt(0.5)).max() < 1e-6
 
 
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_rivals_of_a_modality_at_every_scale(scale: int) -> None:
+    assert list(rivals.rivals_of("MR", scale)) == list(rivals.NAMES)
+    assert "linear 5x5" in rivals.rivals_of("CT", scale)
+
+
 def test_rivals_of_a_modality() -> None:
     assert list(rivals.rivals_of("MR", 2)) == list(rivals.NAMES)
     assert list(rivals.rivals_of("CT", 2)) == [n for n in rivals.NAMES if n != "zero-filled"]

@@ -156,7 +156,7 @@ def test_every_truth_is_measured_once_in_any_number_of_processes(tmp_path: Path)
     done: list[int] = []
     records, findings = run.run(tasks, 1, done.append)
     assert sum(done) == 38
-    assert len({(r.place, r.degradation, r.method) for r in records}) == len(records) == 38 * 4 * 2
+    assert len({(r.place, r.degradation, r.method) for r in records}) == len(records) == 38 * 6 * 2
     assert len(findings) == 2 * run.LESION_SLICES * 3  # the truth and two rivals
     again, seen = run.run(tasks, 2)
     assert str(again) == str(records)  # as text, in which NaN equals NaN

@@ -98,17 +98,19 @@ def make_report(
         A model cannot be loaded.
     """
     from . import report as reports
-    from . import run, score
+    from . import run, score, sparse, sparse_fit
 
     started = time.perf_counter()
     unknown = [m for m in wanted if m not in score.MODALITIES]
     if unknown:
         raise UsageError(f"modality {unknown[0]} is not one of {', '.join(score.MODALITIES)}")
-    methods = _methods(models, against, scales)
+    methods = _methods(data, models, against, scales)
     tasks = []
     for scale, found in methods.items():
         for modality in wanted or score.MODALITIES:
             if scale == scales[0] or any(m.kind == "model" and m.code_for(modality) for m in found):
+                if any(m.name in sparse.NAMES for m in found):
+                    sparse_fit.prepare(data, modality, scale)
                 tasks += run.plan(data, split, modality, found, scale, limit)
     if not tasks:
         raise UsageError(f"{data} has no {split} scans of {', '.join(wanted) or 'any modality'}")
@@ -138,16 +140,19 @@ def make_report(
     return report
 
 
-def _methods(models: Sequence[str], against: Sequence[str], scales: Sequence[int]) -> dict[int, list[Method]]:
+def _methods(
+    data: Path, models: Sequence[str], against: Sequence[str], scales: Sequence[int]
+) -> dict[int, list[Method]]:
     """Return what is compared at each scale."""
     from . import methods as compared
-    from . import rivals
+    from . import sparse_fit
 
-    for target in [*models, *(n for n in against if n not in rivals.NAMES)]:
+    for target in [*models, *compared.models_among(against)]:
         scale = compared.scale_of(target)
         if scale is not None and scale not in scales:
             raise UsageError(f"model {target} enlarges by {scale}; --scale is {', '.join(map(str, scales))}")
-    return {scale: compared.choose(models, against, scale) for scale in scales}
+    folder = sparse_fit.folder(data)
+    return {scale: compared.choose(models, against, scale, folder) for scale in scales}
 
 
 def _baselines(methods: Iterable[Method], against: Sequence[str]) -> list[str]:
@@ -198,7 +203,7 @@ def _progress(console: Console | None) -> Progress:
     return Progress(*columns, console=console, disable=console is None, transient=True)
 
 
-def _described(target: str) -> dict[str, str]:
+def _described(target: str) -> dict[str, Any]:
     from .. import model as models
 
     model = models.load(target)

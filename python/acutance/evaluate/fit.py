@@ -66,11 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("data", type=Path, metavar="DATA", help="folder with MANIFEST.csv")
     parser.add_argument("-o", "--output", type=Path, default=linear.PATH, help="file to write (%(default)s)")
     parser.add_argument("--modality", action="append", choices=score.MODALITIES, help="only these")
-    parser.add_argument("--scale", type=int, action="append", help="only these (2)")
+    parser.add_argument("--scale", type=int, action="append", help="only these (2, 3 and 4)")
     given = parser.parse_args(arguments)
     filters: dict[str, dict[str, Any]] = {}
     for modality in given.modality or score.MODALITIES:
-        for scale in given.scale or [2]:
+        for scale in given.scale or (2, 3, 4):
             found = fit(given.data, modality, scale)
             if found is not None:
                 print(f"{modality} x{scale}: {found['subjects']} subjects, {found['slices']} slices")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from collections.abc import Sequence
 
 from .. import model as models
 from ..enhancer import Enhancer
 from ..errors import UsageError
 from ..geometry import Array, Frame
-from . import rivals, score
+from . import published, rivals, score, sparse
 
 CODES = {
     "CT": ("CT",),
@@ -35,7 +36,8 @@ class Method:
     kind : str
         ``"rival"`` or ``"model"``.
     target : str
-        What :class:`~acutance.enhancer.Enhancer` is given for a model: a name, a path or ``"base"``.
+        What :class:`~acutance.enhancer.Enhancer` is given for a model: a name, a path or ``"base"``. For a rival of
+        :mod:`.sparse` the folder of what was learnt, for a published network its file, else nothing.
     """
 
     name: str
@@ -89,10 +91,7 @@ def enlarge(method: Method, picture: Input) -> tuple[Array, str | None]:
         There is no such rival for the modality.
     """
     if method.kind == "rival":
-        known = rivals.rivals_of(picture.modality, picture.scale)
-        if method.name not in known:
-            raise UsageError(f"no rival '{method.name}' for {picture.modality}; there are: {', '.join(known)}")
-        return score.rounded(known[method.name](picture.pixels, picture.scale), picture.pixels.dtype), None
+        return score.rounded(_rival(method, picture), picture.pixels.dtype), None
     frame = Frame(
         picture.pixels,
         modality=method.code_for(picture.modality) or "OT",
@@ -103,6 +102,20 @@ def enlarge(method: Method, picture: Input) -> tuple[Array, str | None]:
     return result.pixels, result.fell_back
 
 
+def _rival(method: Method, picture: Input) -> Array:
+    """Return ``[rows * s, cols * s]``, not rounded."""
+    if method.name in sparse.NAMES:
+        learnt = sparse.load(sparse.path(method.target, picture.modality, picture.scale))
+        return sparse.apply(learnt, picture.pixels, method.name)
+    if method.target:
+        low, high = picture.value_range or score.data_range(picture.modality, [picture.pixels])
+        return published.load(method.target).enlarge(picture.pixels, low, high)
+    known = rivals.rivals_of(picture.modality, picture.scale)
+    if method.name not in known:
+        raise UsageError(f"no rival '{method.name}' for {picture.modality}; there are: {', '.join(known)}")
+    return known[method.name](picture.pixels, picture.scale)
+
+
 @functools.lru_cache(maxsize=8)
 def _enhancer(target: str, scale: int) -> Enhancer:
     # One thread: slices are small, and it is the slices that are shared out to processes. Scores are of the model and
@@ -110,7 +123,9 @@ def _enhancer(target: str, scale: int) -> Enhancer:
     return Enhancer(target, "onnxruntime", scale=scale, threads=1)
 
 
-def choose(names: Sequence[str], against: Sequence[str], scale: int) -> list[Method]:
+def choose(
+    names: Sequence[str], against: Sequence[str], scale: int, folder: str | os.PathLike[str] | None = None
+) -> list[Method]:
     """Return the rivals in ``against``, then the models in ``names`` and in ``against``, of one scale.
 
     Parameters
@@ -120,6 +135,8 @@ def choose(names: Sequence[str], against: Sequence[str], scale: int) -> list[Met
     against : sequence of str
         Rivals and models to compare with; all rivals when empty.
     scale : int
+    folder : path, optional
+        Where :mod:`.sparse_fit` keeps what it learns of a data set; None leaves these rivals out.
 
     Raises
     ------
@@ -128,8 +145,10 @@ def choose(names: Sequence[str], against: Sequence[str], scale: int) -> list[Met
     ModelError
         A model cannot be loaded.
     """
-    found = [Method(n, "rival") for n in rivals.NAMES if not against or n in against]
-    for target in [*(names or models.names()), *(n for n in against if n not in rivals.NAMES)]:
+    learnt = [Method(n, "rival", os.fspath(folder)) for n in sparse.NAMES] if folder is not None else []
+    every = [*(Method(n, "rival") for n in rivals.NAMES), *learnt, *published.find(scale)]
+    found = [m for m in every if not against or m.name in against]
+    for target in [*(names or models.names()), *models_among(against)]:
         if target == "base":
             found.append(Method("base", "model", "base"))
             continue
@@ -145,6 +164,11 @@ def choose(names: Sequence[str], against: Sequence[str], scale: int) -> list[Met
     return list(named.values())
 
 
+def models_among(against: Sequence[str]) -> list[str]:
+    """Return what is no rival's name, and so a model's."""
+    return [n for n in against if n not in (*rivals.NAMES, *sparse.NAMES, *published.names())]
+
+
 def scale_of(target: str) -> int | None:
     """Return by how much a model enlarges; None for ``"base"``, which takes any scale."""
     return None if target == "base" else models.load(target).meta.scale
@@ -153,4 +177,12 @@ def scale_of(target: str) -> int | None:
 def usable(methods: Sequence[Method], modality: str, scale: int) -> list[Method]:
     """Return those of the methods that a modality has, in their order."""
     known = rivals.rivals_of(modality, scale)
-    return [m for m in methods if (m.name in known if m.kind == "rival" else m.code_for(modality) is not None)]
+
+    def fits(m: Method) -> bool:
+        if m.kind == "model":
+            return m.code_for(modality) is not None
+        if m.name in sparse.NAMES:
+            return sparse.path(m.target, modality, scale).is_file()
+        return bool(m.target) or m.name in known
+
+    return [m for m in methods if fits(m)]

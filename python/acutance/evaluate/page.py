@@ -29,7 +29,7 @@ at each border. Scores are averaged over the slices of a subject, then over subj
 over subjects, and where there is none there was one subject. {limit}
 
 - **psf 0 to 1.2**: a Gaussian point spread of that sigma in truth pixels, then the mean over `s x s` pixels.
-  **k-space**: the middle `1/s` of k-space, moved onto the project's grid. Noise is not added.
+  **k-space**: the middle `1/s` of k-space, moved onto the project's grid. Rows with noise stand apart.
 - **PSNR**: over 4095 HU for CT, 255 for 8-bit pictures, the 0.1 to 99.9 percentile of the truth series for MR and PET.
   **SSIM**: sigma 1.5. **HaarPSI**: the authors' constants, without their first step, which halves the pictures and
   would hide just what is enlarged. **VIF**: of the pixels, at four scales, on {costly} slices of a scan. **fg**: the
@@ -50,7 +50,9 @@ over subjects, and where there is none there was one subject. {limit}
   reverse. {lesions} slices of a scan.
 - **Rivals**: nearest, bilinear, cubic (Keys, a = -0.5), Lanczos (8 taps), zero-filled k-space (MR), and what is fitted
   to the train split of each modality that has one, over sigma 0 to 1, for MR to k-space truncation: a linear 5x5 filter
-  per output phase, by least squares.
+  per output phase, by least squares; sparse coding over a learnt dictionary (Zeyde, Elad, Protter 2010); and adjusted
+  anchored neighbourhood regression (A+; Timofte, De Smet, Van Gool 2014). Published networks stand beside them where
+  their files were in `$ACUTANCE_RIVALS`.
 """
 
 GENERATIVE = """
@@ -88,6 +90,15 @@ Degradation {degradation}; {count}.
 {lesions}
 """
 
+NOISE = """### With noise
+
+Noise is added to the input (docs/protocol.md); the truth has none but its own.
+
+{scores}
+
+{gains}
+"""
+
 MORE = """## {title}
 
 {text}
@@ -110,7 +121,7 @@ def render(found: Mapping[str, Any], pictures: str, more: Sequence[Mapping[str, 
     """
     parts = [_head(found), _models(found)]
     for scale, modality in table.sections(found):
-        rows = table.rows_of(found, scale, modality)
+        rows, noisy = table.apart(table.rows_of(found, scale, modality))
         ours, title = table.models(rows), table.TITLES[modality]
         name = picture_name(modality, scale)
         parts.append(
@@ -127,6 +138,9 @@ def render(found: Mapping[str, Any], pictures: str, more: Sequence[Mapping[str, 
         if lines:
             parts.append(GAIN.format(gains=table.markdown(heads, lines)))
         parts.append(_lesions(found, scale, modality, ours))
+        if noisy:
+            gains = table.markdown(*table.gains(noisy)) if ours else ""
+            parts.append(NOISE.format(scores=table.markdown(*table.scores(noisy), ours), gains=gains))
     parts += [MORE.format(title=m["title"], text=m["text"], table=table.markdown(m["heads"], m["lines"])) for m in more]
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     parts.append(f"Measured in {found['seconds']:.0f} s with Python {found['python']}, {versions}.\n")

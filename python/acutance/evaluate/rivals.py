@@ -88,4 +88,4 @@ def rivals_of(modality: str, scale: int) -> dict[str, Rival]:
 
 
 NAMES = ("nearest", "bilinear", "cubic", "lanczos", "zero-filled", "linear 5x5")
-"""Every rival's name."""
+"""Every name that :func:`rivals_of` knows."""

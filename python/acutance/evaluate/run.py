@@ -10,6 +10,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,7 @@ EDGE_LEVELS_8BIT = (60, 190)
 EDGE_SPACING = {"PET": (4.7, 4.7), "NM": (4.7, 4.7)}
 
 F32 = NDArray[np.float32]
+Place = TypeVar("Place")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +91,7 @@ def plan(data: Path, split: str, modality: str, methods: Sequence[Method], scale
     return out
 
 
-def spread(places: Sequence[int], limit: int) -> list[int]:
+def spread(places: Sequence[Place], limit: int) -> list[Place]:
     """Return at most ``limit`` of the places, spread evenly; all of them for 0."""
     count = len(places)
     if not limit or count <= limit:
@@ -142,11 +144,12 @@ def measure_task(task: Task) -> Measured:
     modality, subject, scale = task.scan.modality, task.scan.subject, task.scale
     records, findings = [], []
     rows = score.degradations_of(modality)
-    for degradation in rows:
+    for degradation in (*rows, *score.noise_rows_of(modality)):
         for place in task.places:
             index, truth = _truths(task.scan, scale)[place]
             picture = _input(task.scan, degradation, scale, index)
-            costly = Costly(degradation, series.spacing, degradation == rows[0]) if place in task.costly else None
+            clean = degradation if degradation in rows else None
+            costly = Costly(clean, series.spacing, degradation == rows[0]) if place in task.costly else None
             name = f"{task.scan.path.name}#{index:04d}"
             for method, scores, fell_back in measure(truth, picture, series.value_range, task.methods, costly):
                 records.append(Record(modality, degradation.name, method.name, subject, name, scores, fell_back, scale))
@@ -181,7 +184,7 @@ def _truths(scan: scans.Scan, scale: int) -> list[tuple[int, Array]]:
     return _series(scan).truths(scale)
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=8)
 def degraded(
     scan: scans.Scan, degradation: score.Degradation, scale: int
 ) -> tuple[dict[int, Array], tuple[float, float] | None]:
@@ -192,10 +195,11 @@ def degraded(
     series = _series(scan)
     if scan.modality in ("MR", "PET", "NM"):
         cut = [degrade.crop(s, scale) for s in series.slices]
-        pictures = dict(enumerate(degradation.apply(s, scale, series.spacing) for s in cut))
+        pictures = {i: degradation.apply(s, scale, series.spacing, series.value_range) for i, s in enumerate(cut)}
         low, high = np.percentile(np.concatenate([p.ravel() for p in pictures.values()]), (0.1, 99.9))
         return pictures, (float(low), float(high))
-    return {i: degradation.apply(t, scale, series.spacing) for i, t in _truths(scan, scale)}, None
+    truths = _truths(scan, scale)
+    return {i: degradation.apply(t, scale, series.spacing, series.value_range) for i, t in truths}, None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,15 +208,15 @@ class Costly:
 
     Attributes
     ----------
-    degradation : score.Degradation
-        What made the input of the truth.
+    degradation : score.Degradation or None
+        What made the input of the truth; None where noise was added, which no degradation repeats.
     spacing : (float, float) or None
         Of the truth in mm.
     noise : bool
         Whether the way of noise is measured, which enlarges the picture a second time.
     """
 
-    degradation: score.Degradation
+    degradation: score.Degradation | None
     spacing: tuple[float, float] | None
     noise: bool
 
@@ -265,7 +269,7 @@ class _Scorer:
         out = dict.fromkeys(("vif", "consistency", "noise_power"), float("nan"))
         if self.vif is not None:
             out["vif"] = vif.fidelity(self.vif, vif.decompose(self.gray(found)))
-        if self.costly is not None:
+        if self.costly is not None and self.costly.degradation is not None:
             error = metrics.consistency(
                 result, self.picture.pixels, self.costly.degradation, self.picture.scale, self.costly.spacing
             )

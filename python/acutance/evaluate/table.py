@@ -71,6 +71,12 @@ def rows_of(report: Mapping[str, Any], scale: int, modality: str) -> list[Mappin
     return [row for row in report["rows"] if (row["scale"], row["modality"]) == (scale, modality)]
 
 
+def apart(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """Return the rows of one modality without noise and those with it, which stand in tables of their own."""
+    noisy = {d.name for d in score.noise_rows_of(rows[0]["modality"])}
+    return [r for r in rows if r["degradation"] not in noisy], [r for r in rows if r["degradation"] in noisy]
+
+
 def score_cells(rows: Sequence[Mapping[str, Any]]) -> Cells:
     """Return one line per row, under :data:`SCORE_HEADS`."""
     out: Cells = []
@@ -195,13 +201,15 @@ def rich_tables(report: Mapping[str, Any]) -> list[Table]:
     """Return the tables of each scale and modality: scores, traits, the models' gains, the lesion test."""
     out = []
     for scale, modality in sections(report):
-        rows = rows_of(report, scale, modality)
+        rows, noisy = apart(rows_of(report, scale, modality))
         ours, title = models(rows), f"{TITLES[modality]}, {report['split']} split, scale {scale}: {count(rows)}"
         out.append(_rich(title, *scores(rows), ours))
-        out.append(_rich(f"{TITLES[modality]}: traits", *traits(rows), ours))
-        for what, (heads, lines) in (("gain", gains(rows)), ("lesion test", lesions(report, scale, modality))):
+        further = [("traits", traits(rows)), ("gain", gains(rows)), ("lesion test", lesions(report, scale, modality))]
+        if noisy:
+            further += [("with noise", scores(noisy)), ("gain with noise", gains(noisy))]
+        for what, (heads, lines) in further:
             if lines:
-                out.append(_rich(f"{TITLES[modality]}: {what}", heads, lines, set() if what == "gain" else ours))
+                out.append(_rich(f"{TITLES[modality]}: {what}", heads, lines, set() if "gain" in what else ours))
     return out
 
 
