@@ -121,7 +121,7 @@ def _noisy(picture: F32, truth: Slice, wanted: Degradation, level: float, scale:
 
 
 def lose(picture: F32, truth: F32, scale: int, rng: np.random.Generator) -> tuple[F32, F32, Mask]:
-    """Lose some lines, or what lies outside of a field of view, and fill it as at run time.
+    """Lose some lines, or what lies outside of a field of view, and fill it with the nearest samples.
 
     Parameters
     ----------

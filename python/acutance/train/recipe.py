@@ -137,7 +137,7 @@ class Degradation(_Strict):
     noise : (float, float)
         Standard deviation of what the small picture gets; ``noisy`` the part of slices.
     missing : float
-        Part of the slices that lack lines or what lies outside of a field of view, filled as at run time.
+        Part of the slices that lack lines or what lies outside of a field of view, filled with the nearest samples.
     jitter : (float, float)
         Factor on the width of the mapped range, drawn evenly in its logarithm.
     """
