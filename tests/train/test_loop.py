@@ -154,15 +154,29 @@ def test_validation_scores_mr_against_zero_filled_k_space(small_data: Path, reci
     assert line.gain == pytest.approx(np.mean(gains), abs=1e-4) and abs(line.gain) > 0.1
 
 
-def test_two_processes_train_one_network(small_data: Path, recipe_file: Path, tmp_path: Path) -> None:
+def test_two_processes_train_what_one_trains_on_the_whole_batch(
+    small_data: Path, recipe_file: Path, tmp_path: Path
+) -> None:
     script = tmp_path / "train.py"
     script.write_text("from acutance.train.command import app\napp()\n")
+    # --standalone takes a free port on this machine
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    arguments = [str(recipe_file), "--data", str(small_data), "-o", str(tmp_path / "run"), "--steps", "2"]
+    arguments = [str(recipe_file), "--data", str(small_data), "-o", str(tmp_path / "both"), "--steps", "8"]
     settings = ["--accelerator", "cpu", "--devices", "2", "--threads", "1"]
     said = subprocess.run([*launcher, *arguments, *settings], capture_output=True, text=True, timeout=300)
     assert said.returncode == 0, said.stderr
-    both = checkpoint.restore(tmp_path / "run" / loop.CHECKPOINT)
-    assert both.steps == 2 and both.device.startswith("2 x ")
-    alone = train(recipes.load(recipe_file, training={"steps": 2}), small_data, tmp_path / "alone")
-    assert not torch.equal(both.network.layers[0].weight, alone.network.layers[0].weight)
+    both = checkpoint.restore(tmp_path / "both" / loop.CHECKPOINT)
+    assert both.steps == 8 and both.device.startswith("2 x ")
+    alone = train(recipes.load(recipe_file, training={"steps": 8}), small_data, tmp_path / "alone")
+    fresh = networks.build("rt", width=8, depth=1, expand=1)
+    for (name, x), (_, y) in zip(both.network.state_dict().items(), alone.network.state_dict().items(), strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-4, atol=1e-6, msg=name)
+        assert not torch.allclose(x, fresh.state_dict()[name], atol=1e-3), name
+    logs = [list(csv.DictReader((tmp_path / n / loop.LOG).open())) for n in ("both", "alone")]
+    assert [float(r["loss"]) for r in logs[0]] == pytest.approx([float(r["loss"]) for r in logs[1]], rel=1e-4)
+
+
+def test_a_batch_is_shared_evenly_or_not_at_all() -> None:
+    with pytest.raises(UsageError, match="batch 3 cannot be shared by 2 devices"):
+        loop.rows_of(3, rank=0, count=2)
+    assert [loop.rows_of(6, rank, 3) for rank in range(3)] == [slice(0, 2), slice(2, 4), slice(4, 6)]

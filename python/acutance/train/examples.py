@@ -184,14 +184,14 @@ class Pool:
         The step that comes next.
     """
 
-    def __init__(self, truths: Truths, recipe: Recipe, halo: int, step: int = 0, rank: int = 0) -> None:
-        self.truths, self.recipe, self.halo, self.rank = truths, recipe, halo, rank
+    def __init__(self, truths: Truths, recipe: Recipe, halo: int, step: int = 0) -> None:
+        self.truths, self.recipe, self.halo = truths, recipe, halo
         last = step // recipe.training.refresh
         size = recipe.training.pool
         self.examples = {n % size: self._example(n) for n in range(last - size + 1, last + 1)}
 
     def _example(self, number: int) -> Example:
-        rng = np.random.default_rng([self.recipe.training.seed, self.rank, number + self.recipe.training.pool])
+        rng = np.random.default_rng([self.recipe.training.seed, 0, number + self.recipe.training.pool])
         return make(self.truths.draw(rng), self.recipe, self.halo, rng)
 
     def draw(self, step: int, count: int) -> list[tuple[Example, Place]]:
@@ -200,7 +200,7 @@ class Pool:
         if step % training.refresh == 0:
             number = step // training.refresh
             self.examples[number % training.pool] = self._example(number)
-        rng = np.random.default_rng([training.seed, self.rank, 1 << 40, step])
+        rng = np.random.default_rng([training.seed, 0, 1 << 40, step])
         chosen = [self.examples[int(i)] for i in rng.integers(training.pool, size=count)]
         return [(example, self._place(example, rng)) for example in chosen]
 

@@ -61,15 +61,27 @@ def averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Ten
     return update
 
 
+def rows_of(batch: int, rank: int, count: int) -> slice:
+    """Return which examples of a batch are one process's among ``count``.
+
+    Raises
+    ------
+    UsageError
+        They cannot be shared evenly.
+    """
+    share, rest = divmod(batch, count)
+    if rest:
+        raise UsageError(f"batch {batch} cannot be shared by {count} devices")
+    return slice(rank * share, (rank + 1) * share)
+
+
 class _State:
     """What a checkpoint holds."""
 
     def __init__(self, fabric: Fabric, recipe: Recipe, data: str | os.PathLike[str], resume: Path) -> None:
         self.fabric, self.recipe = fabric, recipe
         training = recipe.training
-        self.share, rest = divmod(training.batch, fabric.world_size)
-        if rest:
-            raise UsageError(f"batch {training.batch} cannot be shared by {fabric.world_size} devices")
+        self.rows = rows_of(training.batch, fabric.global_rank, fabric.world_size)
         fabric.seed_everything(training.seed, verbose=False)
         self.task = tasks.of(recipe)
         self.learners = self.task.begin()
@@ -86,7 +98,7 @@ class _State:
         self.device = f"{describe.device(fabric.device, fabric.world_size)}, {training.precision}"
         if resume.is_file():
             self._load(resume)
-        self.task.load(data, self.step, fabric.global_rank)
+        self.task.load(data, self.step)
 
     def _load(self, path: Path) -> None:
         try:
@@ -134,7 +146,8 @@ class _State:
 
     def advance(self) -> Tensor:
         """Take one step and return the loss of each learner, ``[learners]``."""
-        batch = self.fabric.to_device(self.task.batch(self.step, self.share))
+        whole = self.task.batch(self.step, self.recipe.training.batch)
+        batch = self.fabric.to_device({name: tensor[self.rows] for name, tensor in whole.items()})
         losses = [self._turn(one, batch) for one in self.learners]
         if self.average is not None:
             self.average.update_parameters(self.network)
@@ -287,11 +300,11 @@ def _steps(
             continue
         now = time.monotonic()
         state.seconds, began = state.seconds + now - began, now
+        means = state.fabric.all_reduce(torch.stack(losses).mean(dim=0), reduce_op="mean").tolist()
         if state.fabric.is_global_zero and (state.step % training.validate_every == 0 or state.step == training.last):
             lines = validator.run(_on_cpu(state.final()))
             gained = "".join(f"  {x.row} {x.full:.2f} dB ({x.gain:+.2f})" for x in lines)
             names = ["loss", *(f"loss of {one.name}" for one in state.learners[1:])]
-            means = torch.stack(losses).mean(dim=0).tolist()
             log.add(state.step, state.seconds, dict(zip(names, means, strict=True)), lines)
             log.draw(out / CURVE)
         losses = []

@@ -54,11 +54,11 @@ class Picture(Task):
             raise UsageError(f"network `{self.recipe.network.kind}` sees without bound; it is no network for pictures")
         return radius if context is None else min(context, radius)
 
-    def load(self, data: str | os.PathLike[str], step: int, rank: int) -> None:
+    def load(self, data: str | os.PathLike[str], step: int) -> None:
         """As :meth:`Task.load`."""
         truths = Truths(data, self.recipe)
         self.sources = describe.sources(truths.scans)
-        self.pool = Pool(truths, self.recipe, self.halo, step, rank)
+        self.pool = Pool(truths, self.recipe, self.halo, step)
 
     def batch(self, step: int, count: int) -> Batch:
         """As :meth:`Task.batch`."""

@@ -50,7 +50,7 @@ class Task(abc.ABC):
     """What is learnt from what. The loop keeps steps, rates, averages, log, checkpoint and devices.
 
     A training calls :meth:`begin`, :meth:`load`, then in each step :meth:`batch` once and :meth:`loss` once for each
-    learner in their order. What a step does must follow from the recipe's seed, the rank, the step, the weights and
+    learner in their order. What a step does must follow from the recipe's seed, the step, the weights and
     buffers alone, so that a training that was killed goes on as if it had not been.
 
     Attributes
@@ -99,7 +99,7 @@ class Task(abc.ABC):
         return Learner(name, module, adam, rate, training.clip)
 
     @abc.abstractmethod
-    def load(self, data: str | os.PathLike[str], step: int, rank: int) -> None:
+    def load(self, data: str | os.PathLike[str], step: int) -> None:
         """Read the training data.
 
         Parameters
@@ -108,8 +108,6 @@ class Task(abc.ABC):
             The data set's folder.
         step : int
             The step that comes next.
-        rank : int
-            Of this process among those that train together; each sees other examples.
 
         Raises
         ------
@@ -119,7 +117,11 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def batch(self, step: int, count: int) -> Batch:
-        """Return ``count`` examples of a step, on the CPU; steps come one after the other."""
+        """Return ``count`` examples of a step, on the CPU; steps come one after the other.
+
+        Processes that train together all make the whole batch and take different rows of it, so that what is learnt
+        does not depend on their number.
+        """
 
     @abc.abstractmethod
     def loss(self, learner: str, models: Mapping[str, nn.Module], batch: Batch) -> Tensor:
