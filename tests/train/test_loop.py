@@ -157,11 +157,10 @@ def test_validation_scores_mr_against_zero_filled_k_space(small_data: Path, reci
 def test_two_processes_train_what_one_trains_on_the_whole_batch(
     small_data: Path, recipe_file: Path, tmp_path: Path
 ) -> None:
-    script = tmp_path / "train.py"
-    script.write_text("from acutance.train.command import app\napp()\n")
-    # --standalone takes a free port on this machine
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    arguments = [str(recipe_file), "--data", str(small_data), "-o", str(tmp_path / "both"), "--steps", "8"]
+    # as docs/training.md says; --standalone takes a free port of this machine
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
+    command = [sys.executable, "-c", "from acutance.cli import main; main()", "train"]
+    arguments = [*command, str(recipe_file), "--data", str(small_data), "-o", str(tmp_path / "both"), "--steps", "8"]
     settings = ["--accelerator", "cpu", "--devices", "2", "--threads", "1"]
     said = subprocess.run([*launcher, *arguments, *settings], capture_output=True, text=True, timeout=300)
     assert said.returncode == 0, said.stderr

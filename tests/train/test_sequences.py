@@ -102,7 +102,6 @@ def test_batches_follow_from_seed_and_step(small_data: Path, recipe_file: Path) 
     assert shapes["keep"] == (4, 5, 1, 1, 1) and shapes["jitter"] == (4, 1, 1, 1)
     means = batches[0]["truth"].mean(axis=2, keepdims=True) - batches[0]["frames"]
     assert np.abs(means).max() < 0.2 * np.abs(batches[0]["truth"]).max()
-    assert not np.array_equal(sequences.Clips(truths, recipe, 2, rank=1).batch(0, 4)["frames"], batches[0]["frames"])
 
 
 def test_a_recipe_of_another_task_is_refused(recipe_file: Path) -> None:

@@ -48,7 +48,7 @@ def test_a_network_learns_from_its_guide(small_data: Path) -> None:
     easy = recipe.task.model_copy(update={"shift": 0.0, "blur": (0.0, 0.0), "missing": 0.0})
     task = tasks.of(recipe.model_copy(update={"task": easy}))
     (learner,) = task.begin()
-    task.load(small_data, 0, 0)
+    task.load(small_data, 0)
     batch, models = task.batch(0, 8), {"network": learner.module}
     for group in learner.optimizer.param_groups:
         group["lr"] = 5e-3

@@ -170,8 +170,7 @@ def _step(frames: Sequence[Frame]) -> float | None:
     if source is None or len(frames) < 2:
         return None
     if source.kind == "nifti":
-        spacing = nifti.spacing_of(source.header.nifti)
-        return None if spacing is None else spacing[source.header.axis]
+        return nifti.distance(source.header)
     if source.kind != "dicom":
         return None
     headers = {id(f.source.header): f.source.header for f in frames if f.source is not None}

@@ -300,7 +300,8 @@ def _steps(
             continue
         now = time.monotonic()
         state.seconds, began = state.seconds + now - began, now
-        means = state.fabric.all_reduce(torch.stack(losses).mean(dim=0), reduce_op="mean").tolist()
+        shared = state.fabric.all_reduce(torch.stack(losses).mean(dim=0), reduce_op="mean")
+        means = torch.as_tensor(shared).tolist()
         if state.fabric.is_global_zero and (state.step % training.validate_every == 0 or state.step == training.last):
             lines = validator.run(_on_cpu(state.final()))
             gained = "".join(f"  {x.row} {x.full:.2f} dB ({x.gain:+.2f})" for x in lines)

@@ -147,14 +147,12 @@ def make(pair: Pair | Truth, recipe: Recipe, halo: int, rng: np.random.Generator
 class GuidedPool(Pool):
     """As :class:`acutance.train.examples.Pool`, of examples with guides."""
 
-    def __init__(
-        self, truths: Truths, pairs: list[Pair], recipe: Recipe, halo: int, step: int = 0, rank: int = 0
-    ) -> None:
+    def __init__(self, truths: Truths, pairs: list[Pair], recipe: Recipe, halo: int, step: int = 0) -> None:
         self.pairs = pairs
-        super().__init__(truths, recipe, halo, step, rank)
+        super().__init__(truths, recipe, halo, step)
 
     def _example(self, number: int) -> GuidedExample:
-        rng = np.random.default_rng([self.recipe.training.seed, self.rank, number + self.recipe.training.pool])
+        rng = np.random.default_rng([self.recipe.training.seed, 0, number + self.recipe.training.pool])
         real = bool(self.pairs) and rng.random() < task_of(self.recipe).real
         drawn = self.pairs[rng.integers(len(self.pairs))] if real else self.truths.draw(rng)
         return make(drawn, self.recipe, self.halo, rng)
@@ -166,7 +164,7 @@ class GuidedPool(Pool):
         guides = np.stack(
             [unshuffled(place.cut(x.guide, side, s), s) for x, place in drawn if isinstance(x, GuidedExample)]
         )
-        rng = np.random.default_rng([self.recipe.training.seed, self.rank, 1 << 41, step])
+        rng = np.random.default_rng([self.recipe.training.seed, 0, 1 << 41, step])
         guides[rng.random(count) < task_of(self.recipe).missing] = 0
         return self.patches(drawn), guides
 

@@ -218,15 +218,15 @@ class Clips:
         The step that comes next.
     """
 
-    def __init__(self, truths: Truths, recipe: Recipe, halo: int, step: int = 0, rank: int = 0) -> None:
-        self.truths, self.recipe, self.rank = truths, recipe, rank
+    def __init__(self, truths: Truths, recipe: Recipe, halo: int, step: int = 0) -> None:
+        self.truths, self.recipe = truths, recipe
         self.side = recipe.training.patch + 2 * halo
         self.window = max(task_of(recipe).window, self.side)
         last, size = step // recipe.training.refresh, recipe.training.pool
         self.clips = {n % size: self._clip(n) for n in range(last - size + 1, last + 1)}
 
     def _clip(self, number: int) -> Clip:
-        rng = np.random.default_rng([self.recipe.training.seed, self.rank, number + self.recipe.training.pool])
+        rng = np.random.default_rng([self.recipe.training.seed, 0, number + self.recipe.training.pool])
         return make(lambda: self.truths.draw(rng), self.recipe, self.window, rng)
 
     def batch(self, step: int, count: int) -> dict[str, NDArray[np.float32]]:
@@ -243,7 +243,7 @@ class Clips:
         if step % training.refresh == 0:
             number = step // training.refresh
             self.clips[number % training.pool] = self._clip(number)
-        rng = np.random.default_rng([training.seed, self.rank, 1 << 40, step])
+        rng = np.random.default_rng([training.seed, 0, 1 << 40, step])
         chosen = [self.clips[int(i)] for i in rng.integers(training.pool, size=count)]
         parts = [self._patch(clip, rng) for clip in chosen]
         frames, base, truth = (np.stack(x) for x in zip(*parts, strict=True))

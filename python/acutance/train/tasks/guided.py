@@ -27,12 +27,12 @@ class WithGuide(Picture):
 
     pool: pairs.GuidedPool
 
-    def load(self, data: str | os.PathLike[str], step: int, rank: int) -> None:
+    def load(self, data: str | os.PathLike[str], step: int) -> None:
         """As :meth:`Task.load`."""
         truths = Truths(data, self.recipe)
         self.sources = describe.sources(truths.scans)
         real = pairs.coregistered(data, self.recipe) if pairs.task_of(self.recipe).real else []
-        self.pool = pairs.GuidedPool(truths, real, self.recipe, self.halo, step, rank)
+        self.pool = pairs.GuidedPool(truths, real, self.recipe, self.halo, step)
 
     def batch(self, step: int, count: int) -> Batch:
         """As :meth:`Task.batch`."""

@@ -70,11 +70,11 @@ class Sequence(Task):
         assert isinstance(self.network, Seq)
         return self.network.state
 
-    def load(self, data: str | os.PathLike[str], step: int, rank: int) -> None:
+    def load(self, data: str | os.PathLike[str], step: int) -> None:
         """As :meth:`Task.load`."""
         truths = Truths(data, self.recipe)
         self.sources = describe.sources(truths.scans)
-        self.clips = sequences.Clips(truths, self.recipe, self.halo, step, rank)
+        self.clips = sequences.Clips(truths, self.recipe, self.halo, step)
 
     def batch(self, step: int, count: int) -> Batch:
         """As :meth:`Task.batch`."""
