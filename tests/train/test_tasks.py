@@ -146,7 +146,7 @@ def test_each_of_the_two_moves_in_its_turn_alone(small_data: Path, start: Path, 
     recipe = reduced("ct-gan-x2", start, adversary=adversary)
     task = tasks.of(recipe)
     learners = task.begin()
-    task.load(small_data, 0, 0)
+    task.load(small_data, 0)
     models, batch = {x.name: x.module for x in learners}, task.batch(0, 2)
     generator, judge = (list(x.module.parameters()) for x in learners)
     for p in judge:
@@ -166,7 +166,7 @@ def test_a_discriminator_learns_to_tell(small_data: Path, start: Path, tmp_path:
     recipe = reduced("ct-gan-x2", start)
     task = tasks.of(recipe)
     learners = task.begin()
-    task.load(small_data, 0, 0)
+    task.load(small_data, 0)
     models, judge, found = {x.name: x.module for x in learners}, learners[1], []
     for group in judge.optimizer.param_groups:
         group["lr"] = 2e-3
