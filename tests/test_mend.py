@@ -31,7 +31,7 @@ def test_dead_rows_and_columns_are_found_and_filled(value: int, lines: tuple[int
         assert np.abs(mended.pixels.astype(int) - truth).max() <= 10
         assert mended.pixels.dtype == truth.dtype and mended.mask is None
         listed = ", ".join(str(x + 1) for x in lines)
-        assert mended.mended == f"dead {name}{'s' if len(lines) > 1 else ''} {listed} filled"
+        assert mended.mended == f"dead {name}{'s' if len(lines) > 1 else ''} {listed} mended"
 
 
 def test_a_line_of_noise_is_dead() -> None:
@@ -44,7 +44,7 @@ def test_a_crossing_row_and_column_are_filled() -> None:
     broken = smooth()
     broken[20], broken[:, 30] = 0, 4000
     mended = mend.mend(Frame(broken))
-    assert mended.mended == "dead row 21 filled; dead column 31 filled"
+    assert mended.mended == "dead row 21; dead column 31 mended"
     assert np.abs(mended.pixels.astype(int) - smooth()).max() <= 10
 
 
@@ -79,7 +79,7 @@ def test_colour_lines_are_filled_in_all_channels() -> None:
     broken = truth.copy()
     broken[25] = 0
     mended = mend.mend(Frame(broken))
-    assert mended.mended == "dead row 26 filled"
+    assert mended.mended == "dead row 26 mended"
     assert np.abs(mended.pixels.astype(int) - truth).max() <= 3
 
 
@@ -89,7 +89,7 @@ def test_undeclared_padding_of_ct_is_declared() -> None:
     outside = (y - 32) ** 2 + (x - 40) ** 2 > 30**2
     pixels[outside] = -2000
     mended = mend.mend(Frame(pixels, modality="CT"))
-    assert mended.padding == (-2000, -2000) and mended.mended == "value -2000 taken for padding"
+    assert mended.padding == (-2000, -2000) and mended.mended == "undeclared padding of -2000 mended"
     np.testing.assert_array_equal(mended.pixels, pixels)
     result = Enhancer("base").run(mended)
     np.testing.assert_array_equal(result.pixels == -2000, outside.repeat(2, 0).repeat(2, 1))
@@ -144,5 +144,5 @@ def test_mended_is_kept_by_the_enhancer() -> None:
     broken[20] = 0
     frame = mend.mend(Frame(broken))
     planned = Enhancer("base").derivation(frame)
-    assert planned.mended == "dead row 21 filled"
+    assert planned.mended == "dead row 21 mended"
     assert dataclasses.replace(planned, mended=None) == Enhancer("base").derivation(Frame(broken))

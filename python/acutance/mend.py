@@ -60,6 +60,17 @@ class Faults:
     cols: tuple[int, ...] = ()
     padding: float | None = None
 
+    def text(self) -> str | None:
+        """Return what is missing in words; None when nothing is."""
+        said = []
+        for name, lines in (("row", self.rows), ("column", self.cols)):
+            if lines:
+                listed = ", ".join(str(x + 1) for x in lines[:8]) + (", ..." if len(lines) > 8 else "")
+                said.append(f"dead {name}{'s' if len(lines) > 1 else ''} {listed}")
+        if self.padding is not None:
+            said.append(f"undeclared padding of {self.padding:g}")
+        return "; ".join(said) or None
+
 
 def find(frame: Frame) -> Faults:
     """Look for dead rows and columns, and for undeclared padding, in one picture."""
@@ -114,12 +125,10 @@ def mend(frame: Frame, mask: NDArray[np.bool_] | None = None, detect: bool = Tru
     faults = find(seen) if detect else Faults()
     if faults.padding is not None:
         frame = dataclasses.replace(frame, padding=(faults.padding, faults.padding))
-        said.append(f"value {faults.padding:g} taken for padding")
-    for name, lines, axis in (("row", faults.rows, 0), ("column", faults.cols, 1)):
-        if lines:
-            holes[(lines, slice(None)) if axis == 0 else (slice(None), lines)] = True
-            listed = ", ".join(str(x + 1) for x in lines[:8]) + (", ..." if len(lines) > 8 else "")
-            said.append(f"dead {name}{'s' if len(lines) > 1 else ''} {listed} filled")
+    holes[list(faults.rows)] = True
+    holes[:, list(faults.cols)] = True
+    if (found := faults.text()) is not None:
+        said.append(f"{found} mended")
     if not holes.any():
         return dataclasses.replace(frame, mended="; ".join(said) or None)
     missing = frame.missing()

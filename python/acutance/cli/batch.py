@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +25,7 @@ from ..geometry import Frame, RangeCounter
 from ..io import kind_of
 from . import inputs, report, results
 from .ending import INTERRUPTED
+from .volumes import VolumeWorker
 from .work import Outcome, Range, Settings, Task, Worker
 
 DONE, NONE, PARTLY = 0, 1, 3
@@ -47,8 +48,17 @@ def threads_for(jobs: int) -> int:
     return 0 if jobs == 1 else max(1, len(os.sched_getaffinity(0)) // jobs)
 
 
-def run(arguments: Sequence[str], out: str, enhancer: Enhancer, settings: Settings, jobs: int) -> int:
+def run(
+    arguments: Sequence[str],
+    out: str,
+    enhancer: Enhancer,
+    settings: Settings,
+    jobs: int,
+    volumes: Mapping[int, Enhancer] | None = None,
+) -> int:
     """Enhance what the arguments name, and return the exit status.
+
+    With ``volumes`` whole volumes are made isotropic, by these Enhancers along the slice axis.
 
     Raises
     ------
@@ -63,11 +73,15 @@ def run(arguments: Sequence[str], out: str, enhancer: Enhancer, settings: Settin
     inputs.check_out(out, single)
     try:
         found, skipped = inputs.collect(arguments, _stdin(), Path(out))
-        groups, refused = plan(found, out, single, enhancer.scale, enhancer.sequential)
+        groups, refused = plan(found, out, single, None if volumes else enhancer.scale, enhancer.sequential)
         skipped += refused
         for item in skipped:
             screen.skip(item.path, item.reason)
-        outcomes = _enhance(groups, Worker(enhancer, settings, threading.Event()), jobs, screen)
+        worker = Worker(enhancer, settings, threading.Event())
+        if volumes is None:
+            outcomes = _enhance(groups, worker, jobs, screen)
+        else:
+            outcomes = _isotropic(groups, VolumeWorker(worker, volumes, settings.isotropic or 1), jobs, screen)
     except KeyboardInterrupt:
         screen.say("interrupted: every written file is whole, and the same command does the rest")
         return INTERRUPTED
@@ -86,7 +100,7 @@ def _stdin() -> Iterator[str]:
 
 
 def plan(
-    found: Sequence[inputs.Input], out: str, single: bool, scale: int, sequential: bool = False
+    found: Sequence[inputs.Input], out: str, single: bool, scale: int | None, sequential: bool = False
 ) -> tuple[list[Group], list[inputs.Skipped]]:
     """Sort files into groups and give each its place; name what is no picture, and places that clash.
 
@@ -196,6 +210,22 @@ def _enhance(groups: Sequence[Group], worker: Worker, jobs: int, screen: report.
 def _parts(group: Group, enhancer: Enhancer) -> list[tuple[Task, ...]]:
     """Return the files that one thread enhances one after the other: one, or those of a sequence."""
     return [group.tasks] if enhancer.sequential else [(task,) for task in group.tasks]
+
+
+def _isotropic(groups: Sequence[Group], worker: VolumeWorker, jobs: int, screen: report.Screen) -> list[Outcome]:
+    """Make the volume of each group isotropic."""
+    for folder in {task.target.parent for group in groups for task in group.tasks}:
+        sweep(folder)
+    outcomes: list[list[Outcome]] = [[] for _ in groups]
+    with _threads(jobs, worker.worker.stop) as pool, screen.progress("volumes", len(groups)) as bar:
+        worker.worker.tell = bar.tell
+        for i, made in _each(pool, lambda group: worker.enhance(group.tasks), groups):
+            outcomes[i] = made
+            for outcome in made:
+                if outcome.state == "skipped":
+                    screen.skip(outcome.name, outcome.reason)
+            bar.advance()
+    return [outcome for made in outcomes for outcome in made]
 
 
 def _ranges(

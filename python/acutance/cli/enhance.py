@@ -39,6 +39,11 @@ class Wait(str, enum.Enum):
     block = "block"
 
 
+class Display(str, enum.Enum):
+    png = "png"
+    dicom = "dicom"
+
+
 class Compression(str, enum.Enum):
     jpeg2000 = "jpeg2000"
     rle = "rle"
@@ -107,6 +112,36 @@ def enhance(
             "that holds 90 of 100 true values, as a DICOM Parametric Map or NIfTI, and drawn over it as PNG.",
         ),
     ] = False,
+    isotropic: Annotated[
+        bool,
+        typer.Option(
+            "--isotropic",
+            help="Thick slices (a DICOM series, a multi-frame object, NIfTI) to voxels as small along the slice axis "
+            "as in the plane, by the networks on the two stacks across; with --scale also finer in the plane.",
+        ),
+    ] = False,
+    mend: Annotated[
+        bool,
+        typer.Option(
+            "--mend/--no-mend",
+            help="Fill dead lines and dropped frames, and take undeclared padding for padding; else only name them.",
+        ),
+    ] = False,
+    mask: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="A picture or volume that is not 0 where samples are missing: to be filled."),
+    ] = None,
+    display: Annotated[
+        Display | None,
+        typer.Option(
+            help="Beside each result a picture for the eye, with adaptive contrast: a PNG file or a DICOM secondary "
+            "capture, marked for presentation. The result itself stays as it is."
+        ),
+    ] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(metavar="C,W", help="Centre and width that --display shows; the header's when not given."),
+    ] = None,
     int8: Annotated[
         bool, typer.Option("--int8", help="Model auto on a CPU: 8 bits where that was measured to be faster here.")
     ] = False,
@@ -150,13 +185,22 @@ def enhance(
     Exit status: 0 all done, 3 some inputs were skipped, 1 none succeeded, 2 wrong usage, 130 interrupted.
     """
     from ..backends.settings import gpu_settings
+    from ..display import Settings as DisplaySettings
     from ..enhancer import Enhancer
     from ..errors import ModelError, UsageError
     from ..io import read_guide
+    from ..geometry import SCALES
     from . import batch, work
+    from .missing import Missing, read_mask
+    from .shown import Shown, window_of
 
-    try:
-        enhancer = Enhancer(
+    if display is not None and isotropic:
+        raise UsageError("--display shows single pictures; make the volume isotropic first, then show its slices")
+    if window is not None and display is None:
+        raise UsageError("--window is what --display shows; give --display png or dicom")
+
+    def make(scale: int | None) -> Enhancer:
+        return Enhancer(
             model,
             backend,
             scale=scale,
@@ -174,6 +218,12 @@ def enhance(
             ),
             int8=int8,
         )
+
+    try:
+        enhancer = make(scale)
+        across = None
+        if isotropic:
+            across = {s: make(s) for s in SCALES} if model in ("auto", "base") else {enhancer.scale: enhancer}
     except ModelError as e:
         raise UsageError(str(e)) from None
     if guide is not None and not enhancer.guided:
@@ -188,7 +238,10 @@ def enhance(
         max_pixels=max_pixels,
         guide=None if guide is None else read_guide(guide, max_pixels),
         uncertainty=uncertainty,
+        missing=Missing(mend, None if mask is None else read_mask(mask)),
+        isotropic=scale,
+        shown=None if display is None else Shown(display.value, DisplaySettings(window_of(window))),
     )
     with enhancer:
-        code = batch.run(inputs, output, enhancer, settings, jobs)
+        code = batch.run(inputs, output, enhancer, settings, jobs, across)
     raise typer.Exit(code)

@@ -142,9 +142,12 @@ def by_number(name: str) -> list[tuple[int, str]]:
     return [(int(x) if x.isdecimal() else -1, x) for x in re.split(r"(\d+)", name)]
 
 
-def result_name(name: str, kind: str, scale: int) -> str:
-    """Return the name of the result of a file called ``name``: ``_x2`` before its end, JPEG to PNG."""
-    mark, lower = f"_x{scale}", name.lower()
+def result_name(name: str, kind: str, scale: int | None) -> str:
+    """Return the name of the result of a file called ``name``: ``_x2`` before its end, JPEG to PNG.
+
+    Without a scale the result is an isotropic volume: ``_iso``.
+    """
+    mark, lower = "_iso" if scale is None else f"_x{scale}", name.lower()
     ends = SUFFIXES["png"] if kind == "jpeg" else SUFFIXES[kind]
     end = next((name[len(name) - len(s) :] for s in SUFFIXES[kind] if lower.endswith(s)), None)
     if end is not None:
@@ -158,7 +161,7 @@ def result_name(name: str, kind: str, scale: int) -> str:
     return f"{name}{mark}.dcm" if word[0].lower() in (*known, ".gz") else f"{name[: word.start()]}{mark}{word[0]}"
 
 
-def target_of(item: Input, kind: str, scale: int, out: str, single: bool) -> Path:
+def target_of(item: Input, kind: str, scale: int | None, out: str, single: bool) -> Path:
     """Return the path of an input's result.
 
     Raises

@@ -45,12 +45,18 @@ def is_right(
     if source.kind != "dicom":
         return _record(path) == record.Record(source.header.sha256, tuple(planned))
     from .. import dicom
+
+    return has_uid(path, dicom.derived_uid(source.header, planned), compress)
+
+
+def has_uid(path: str | os.PathLike[str], uid: str, compress: str | None) -> bool:
+    """Tell whether a file is the DICOM object of that UID, in the transfer syntax that was asked for."""
     from ..dicom.derive import SYNTAXES
 
-    header = _header(path)
+    header = _header(path) if Path(path).is_file() else None
     if header is None or header.file_meta.get("TransferSyntaxUID") != SYNTAXES[compress]:
         return False
-    return bool(header.get("SOPInstanceUID") == dicom.derived_uid(source.header, planned))
+    return bool(header.get("SOPInstanceUID") == uid)
 
 
 def _record(path: str | os.PathLike[str], kind: str | None = None) -> record.Record | None:

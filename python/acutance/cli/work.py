@@ -21,6 +21,8 @@ from ..geometry import Derivation, Frame, RangeCounter
 from ..guide import Guide
 from ..sequence import Sequence
 from . import results, uncertainty
+from .missing import Missing
+from .shown import Shown
 
 Range = tuple[float, float]
 """Real values that a series maps to 0 and 1."""
@@ -30,7 +32,7 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What the command line says beside what the Enhancer holds."""
+    """What the command line says beside what the Enhancer holds; ``isotropic``: by which new voxels are smaller."""
 
     overwrite: bool = False
     modality: str | None = None
@@ -39,6 +41,9 @@ class Settings:
     max_pixels: int | None = None
     guide: Guide | None = None
     uncertainty: bool = False
+    missing: Missing = dataclasses.field(default_factory=Missing)
+    isotropic: int | None = None
+    shown: Shown | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,18 +165,10 @@ class Worker:
             return self._enhance(task, value_range, sequence, again)
         except Stopped:
             raise
-        except AcutanceError as e:
-            why = e.message if e.path in (None, str(task.source)) else str(e)
-        except MemoryError:
-            why = "needs more memory than there is"
         except Exception as e:
-            log.debug("%s", task.source, exc_info=True)
-            place = traceback.extract_tb(e.__traceback__)[-1]
-            why = f"could not be enhanced, which is a fault of acutance: {type(e).__name__} at "
-            why += f"{Path(place.filename).name}:{place.lineno}; please report it"
-        if sequence is not None:
-            sequence.forget("failed")
-        return Outcome(task.name, "skipped", why)
+            if sequence is not None:
+                sequence.forget("failed")
+            return Outcome(task.name, "skipped", why_skipped(task, e))
 
     def _holds(self, task: Task, value_range: Range | None, sequence: Sequence) -> bool:
         """Tell whether the right result of a file of a sequence is there."""
@@ -185,7 +182,9 @@ class Worker:
 
     def _read(self, task: Task, value_range: Range | None) -> list[Frame]:
         frames = io.read(task.source, self.settings.modality, self.settings.max_pixels)
-        return frames if value_range is None else [dataclasses.replace(f, value_range=value_range) for f in frames]
+        if value_range is not None:
+            frames = [dataclasses.replace(f, value_range=value_range) for f in frames]
+        return self.settings.missing.apply(frames, task.source)
 
     def _planned(self, frames: list[Frame], sequence: Sequence | None) -> list[Derivation]:
         return [self.enhancer.derivation(f, self.settings.guide, sequence) for f in frames]
@@ -193,12 +192,14 @@ class Worker:
     def _is_right(self, task: Task, frames: list[Frame], planned: list[Derivation]) -> bool:
         if self.settings.uncertainty and not uncertainty.is_right(task.target, frames, planned):
             return False
+        if not self._is_shown(task, frames):
+            return False
         return results.is_right(task.target, frames, planned, self.settings.compress)
 
     def _enhance(self, task: Task, value_range: Range | None, sequence: Sequence | None, again: bool) -> Outcome:
         frames = self._read(task, value_range)
         if task.kind == "dicom":
-            self._check_derivable(task, frames[0])
+            check_derivable(frames[0], self.enhancer.scale, self.settings, task.source)
         about = Outcome(task.name, "kept", modality=frames[0].modality, size=self._size(frames), pictures=len(frames))
         planned = self._planned(frames, sequence)
         if task.target.exists() and not self.settings.overwrite:
@@ -207,7 +208,7 @@ class Worker:
                 return _tell(about, said)
             if not results.is_result(task.target):
                 raise OutputError(f"{task.target} is there and not from acutance; --overwrite replaces it")
-        _make_folder(task.target.parent)
+        make_folder(task.target.parent)
         said = []
         bounds = uncertainty.Bounds() if self.settings.uncertainty else None
         io.write(
@@ -235,19 +236,21 @@ class Worker:
             if self.stop.is_set():
                 raise Stopped
             self.tell(f"{task.source.name} {len(said) + 1}/{count}" if count > 1 else task.source.name)
-            result = self.enhancer.run(frames.pop(), guide=self.settings.guide, sequence=sequence)
-            notes = (*((result.fell_back,) if result.fell_back else ()), *result.warnings)
+            frame = frames.pop()
+            result = self.enhancer.run(frame, guide=self.settings.guide, sequence=sequence)
+            found = self.settings.missing.notes(frame)
+            notes = (*((result.fell_back,) if result.fell_back else ()), *result.warnings, *found)
             said.append(_Said(result.model, result.backend, result.milliseconds, notes))
             if bounds is not None:
                 bounds.add(result)
+            if self.settings.shown is not None:
+                self.settings.shown.write(self.settings.shown.paths(task.target, count)[len(said) - 1], result.frame)
             yield result.frame
 
-    def _check_derivable(self, task: Task, frame: Frame) -> None:
-        from .. import dicom
-
-        assert frame.source is not None
-        allowed = self.settings.allow_burned_in
-        dicom.check(frame.source.header, self.enhancer.scale, allow_burned_in=allowed, path=task.source)
+    def _is_shown(self, task: Task, frames: list[Frame]) -> bool:
+        """Tell whether the pictures for the eye are there, where they are asked for."""
+        shown = self.settings.shown
+        return shown is None or all(path.exists() for path in shown.paths(task.target, len(frames)))
 
     def _size(self, frames: list[Frame]) -> str:
         sizes = dict.fromkeys((f.cols, f.rows) for f in frames)
@@ -288,7 +291,29 @@ def _hash_of(paths: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _make_folder(path: Path) -> None:
+def why_skipped(task: Task, error: Exception) -> str:
+    """Return in one line why a file was not enhanced."""
+    if isinstance(error, AcutanceError):
+        return error.message if error.path in (None, str(task.source)) else str(error)
+    if isinstance(error, MemoryError):
+        return "needs more memory than there is"
+    log.debug("%s", task.source, exc_info=error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"could not be enhanced, which is a fault of acutance: {type(error).__name__} at "
+        f"{Path(place.filename).name}:{place.lineno}; please report it"
+    )
+
+
+def check_derivable(frame: Frame, scale: int, settings: Settings, path: Path) -> None:
+    """Raise InputError if nothing enlarged by ``scale`` may be derived from a DICOM file."""
+    from .. import dicom
+
+    assert frame.source is not None
+    dicom.check(frame.source.header, scale, allow_burned_in=settings.allow_burned_in, path=path)
+
+
+def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as e:

@@ -6,6 +6,7 @@ derived, and :func:`derived_uid` which object would come out. :func:`locate` put
 places, :func:`derive_stack` makes the objects of new slices, and :func:`stack_uids` says which.
 """
 
+from .capture import capture
 from .derive import check, derive
 from .layout import MAX_PIXELS
 from .read import read
@@ -19,6 +20,7 @@ __all__ = [
     "Found",
     "Located",
     "Series",
+    "capture",
     "check",
     "derive",
     "derive_stack",

@@ -223,6 +223,13 @@ def _source(header: Dataset, frame: int | None = None) -> Dataset:
     return item
 
 
+def name_source(out: Dataset, header: Dataset, frame: int | None, derivation: Derivation) -> None:
+    """Write into ``out`` of which object, or frame of it counted from 1, it was made, and by what."""
+    if _valid(header):
+        out.SourceImageSequence = [_source(header, frame)]
+    out.ContributingEquipmentSequence = [_equipment(derivation)]
+
+
 def _evidence(header: Dataset) -> Dataset:
     """Return the item of Source Image Evidence (PS3.3 C.8.13.2.1.2) that enhanced objects want beside Source Image."""
     instance, series, study = Dataset(), Dataset(), Dataset()

@@ -60,6 +60,17 @@ def derived_slice_uid(headers: Sequence[Dataset], derivation: Derivation, index:
     return _uid("slice", sources, dataclasses.asdict(derivation), index)
 
 
+def capture_uid(header: Dataset, derivation: Derivation, index: int, how: str) -> UID:
+    """Return the SOP Instance UID of a picture for the eye: of frame ``index``, shown as ``how`` says."""
+    return _uid("capture", text(header, "SOPInstanceUID"), dataclasses.asdict(derivation), index, how)
+
+
+def capture_series_uid(header: Dataset, derivation: Derivation, how: str) -> UID:
+    """Return the Series Instance UID of pictures for the eye."""
+    series = text(header, "SeriesInstanceUID") or text(header, "SOPInstanceUID")
+    return _uid("captures", series, _of_series(derivation), how)
+
+
 def derived_series_uid(header: Dataset, derivations: Sequence[Derivation]) -> UID:
     """Return the Series Instance UID, the same for all pictures of a series that were made with the same settings.
 

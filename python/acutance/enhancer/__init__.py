@@ -229,6 +229,11 @@ class Enhancer:
         found = self._routes.counters
         return found + collections.Counter({f"begun anew: {k}": n for k, n in self._sequence.resets.items()})
 
+    @property
+    def denoises(self) -> bool:
+        """Whether the model takes noise away, so that no guard may bring it back."""
+        return self._model is not None and self._model.meta.denoises
+
     def stage_times(self) -> dict[str, float] | None:
         """Return milliseconds of each stage of a network's last picture, as its backend measured them.
 

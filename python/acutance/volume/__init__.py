@@ -2,6 +2,18 @@
 
 from .frames import derivations, gathered, nearest, stored
 from .isotropic import Made, derivation, isotropic
-from .stack import Grid, Stack, plan
+from .stack import SAME, Grid, Stack, plan
 
-__all__ = ["Grid", "Made", "Stack", "derivation", "derivations", "gathered", "isotropic", "nearest", "plan", "stored"]
+__all__ = [
+    "SAME",
+    "Grid",
+    "Made",
+    "Stack",
+    "derivation",
+    "derivations",
+    "gathered",
+    "isotropic",
+    "nearest",
+    "plan",
+    "stored",
+]

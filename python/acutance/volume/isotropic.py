@@ -61,7 +61,7 @@ def derivation(stack: Stack, grid: Grid, enhancers: Mapping[int, Enhancer], scal
         f"{grid.old} slices {grid.distance:.6g} mm apart and {grid.width:.6g} mm thick made {grid.count} slices of "
         f"{grid.step:.6g} mm; passes {done} over the coronal and the sagittal stack, their mean taken"
     )
-    guard = "box" if _guarded(found, enhancers[scales[0]]) else "none"
+    guard = "box" if _guarded(enhancers[scales[0]]) else "none"
     return dataclasses.replace(found, scale=scale, through_plane=text, guard=guard)
 
 
@@ -107,9 +107,12 @@ def isotropic(
     return Made(voxels, missing, deviation, tuple(warnings))
 
 
-def _guarded(found: Derivation, enhancer: Enhancer) -> bool:
-    """Tell whether means are put right: as the model says, and without a model unless the user said otherwise."""
-    return found.guard == "box" if found.model != "base" else enhancer.guard != "none"
+def _guarded(enhancer: Enhancer) -> bool:
+    """Tell whether means are put right: also for models that break the guard in the plane, where blur is theirs.
+
+    Along the axis the header gives the profile. Not where the user says otherwise or the model takes noise away.
+    """
+    return enhancer.guard == "box" or (enhancer.guard is None and not enhancer.denoises)
 
 
 def _order(stack: Stack, grid: Grid, enhancers: Mapping[int, Enhancer]) -> tuple[int, ...]:
