@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -25,8 +25,10 @@ from ..geometry import Frame, RangeCounter
 from ..io import kind_of
 from . import inputs, report, results
 from .ending import INTERRUPTED
-from .volumes import VolumeWorker
 from .work import Outcome, Range, Settings, Task, Worker
+
+if TYPE_CHECKING:
+    from .volumes import VolumeWorker
 
 DONE, NONE, PARTLY = 0, 1, 3
 """Exit statuses."""
@@ -81,6 +83,8 @@ def run(
         if volumes is None:
             outcomes = _enhance(groups, worker, jobs, screen)
         else:
+            from .volumes import VolumeWorker  # it brings NIfTI, which other files do not need
+
             outcomes = _isotropic(groups, VolumeWorker(worker, volumes, settings.isotropic or 1), jobs, screen)
     except KeyboardInterrupt:
         screen.say("interrupted: every written file is whole, and the same command does the rest")

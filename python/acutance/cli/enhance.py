@@ -188,8 +188,8 @@ def enhance(
     from ..display import Settings as DisplaySettings
     from ..enhancer import Enhancer
     from ..errors import ModelError, UsageError
-    from ..io import read_guide
     from ..geometry import SCALES
+    from ..io import read_guide
     from . import batch, work
     from .missing import Missing, read_mask
     from .shown import Shown, window_of

@@ -227,7 +227,7 @@ def name_source(out: Dataset, header: Dataset, frame: int | None, derivation: De
     """Write into ``out`` of which object, or frame of it counted from 1, it was made, and by what."""
     if _valid(header):
         out.SourceImageSequence = [_source(header, frame)]
-    out.ContributingEquipmentSequence = [_equipment(derivation)]
+    out.ContributingEquipmentSequence = [equipment(derivation)]
 
 
 def _evidence(header: Dataset) -> Dataset:
