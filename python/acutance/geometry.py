@@ -79,6 +79,11 @@ class Plane:
         x, y, z = (o + row * d + col * r for o, d, r in zip(self.origin, self.down, self.right, strict=True))
         return (x, y, z)
 
+    def parallel(self, other: Plane) -> bool:
+        """Tell whether both have the same steps, to a thousandth of them."""
+        pairs = ((self.down, other.down), (self.right, other.right))
+        return all(np.linalg.norm(np.subtract(a, b)) <= 1e-3 * np.linalg.norm(a) for a, b in pairs)
+
     def refined(self, scale: int) -> Plane:
         """Return the plane of the picture enlarged by ``scale``: its corners stay where they are."""
         first = float(output_to_input(0, scale))

@@ -24,7 +24,7 @@ _MOST = 8
 """Samples of the guide that are averaged along an axis of an output pixel, at most."""
 
 _SAME = 1e-3
-"""Steps and directions that differ by less, as a fraction of a pixel, count as equal."""
+"""Fraction of a sample, or mm between slices, that does not count."""
 
 
 class Guide(abc.ABC):
@@ -112,7 +112,7 @@ class Volume(Guide):
             raise InputError("the guide has no slices", path)
         first, shape = planes[0], frames[0].pixels.shape[:2]
         self._normal = _normal(first)
-        if any(f.pixels.shape[:2] != shape for f in frames) or not all(_parallel(first, p) for p in planes):
+        if any(f.pixels.shape[:2] != shape for f in frames) or not all(map(first.parallel, planes)):
             raise InputError("the guide's slices are not parallel and of one size, so they are no volume", path)
         self.reference = first.reference
         if any(p.reference != self.reference for p in planes):
@@ -241,13 +241,6 @@ def _plane(frame: Frame, path: str | None) -> Plane:
 def _normal(plane: Plane) -> NDArray[np.float64]:
     found = np.cross(plane.right, plane.down)
     return np.asarray(found / np.linalg.norm(found))
-
-
-def _parallel(a: Plane, b: Plane) -> bool:
-    return all(
-        np.linalg.norm(np.subtract(x, y)) <= _SAME * np.linalg.norm(x)
-        for x, y in ((a.down, b.down), (a.right, b.right))
-    )
 
 
 def _real(frame: Frame) -> NDArray[np.float32]:

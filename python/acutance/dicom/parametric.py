@@ -12,7 +12,7 @@ from pydicom.sr.coding import Code
 
 from ..errors import InputError, UsageError
 from ..geometry import Derivation, Frame, Plane
-from . import provenance
+from . import groups, provenance
 from .layout import integer, text
 from .quiet import quiet
 from .uids import uncertainty_uid
@@ -62,11 +62,13 @@ def derive_map(frames: Sequence[Frame], half: Sequence[NDArray[np.float32]]) -> 
         ) from None
     source = frames[0].source
     assert source is not None
-    first = frames[0].plane
-    if first is None or not first.reference or any(f.plane is None for f in frames):
+    planes = [f.plane for f in frames if f.plane is not None]
+    if len(planes) < len(frames) or not planes[0].reference:
         raise InputError(
             "no Parametric Map can be made: it does not say where it lies in a frame of reference", source.path
         )
+    if not all(map(planes[0].parallel, planes)):
+        raise InputError("no Parametric Map can be made: its frames are not parallel", source.path)
     derivations = [f.derivation for f in frames if f.derivation is not None]
     pixels = np.stack(half)
     most = float(pixels.max())
@@ -90,7 +92,7 @@ def derive_map(frames: Sequence[Frame], half: Sequence[NDArray[np.float32]]) -> 
                 voi_lut_transformations=[hd.VOILUTTransformation(window_center=most / 2, window_width=max(most, 1e-6))],
                 content_label="UNCERTAINTY",
                 content_description=EXPLANATION,
-                **_places(hd, [f.plane for f in frames if f.plane is not None]),
+                **_places(hd, planes),
             )
         except Exception as e:  # whatever highdicom meets in a header that it does not expect
             raise InputError(f"no Parametric Map can be made of its header ({type(e).__name__})", source.path) from e
@@ -110,9 +112,22 @@ def unit_of(frame: Frame) -> Code:
 
 
 def _complete(header: Dataset) -> Dataset:
-    """Return the header with empty values where a map must have what a source may lack."""
+    """Return the header as highdicom wants that of a source.
+
+    With empty values where a map must have what a source may lack, and with what all its frames share among the shared
+    functional groups, though an enhanced object may say it frame by frame.
+    """
     out = Dataset()
     out.update(header)
+    if groups.items(header, groups.PER_FRAME):
+        shared = Dataset()
+        for group in groups.items(header, groups.SHARED)[:1]:
+            shared.update(group)
+        for keyword in ("PlaneOrientationSequence", "PixelMeasuresSequence"):
+            found = groups.item(header, keyword, 0)
+            if keyword not in shared and found is not None:
+                setattr(shared, keyword, [found])
+        setattr(out, groups.SHARED, [shared])
     for keyword in _REQUIRED:
         if keyword not in out:
             setattr(out, keyword, "")

@@ -331,7 +331,7 @@ class Enhancer:
             frame = as_frame(picture, modality, spacing)
             found = _guide(guide)
             model, derivation, warnings = self._decide(frame, found, sequence)
-            if model is not None and model.meta.sequential and sequence is not None:
+            if sequence is not None and model is not None and model.meta.sequential:
                 finish = self._follow(frame, model, derivation, found, sequence)
             else:
                 if sequence is not None:
