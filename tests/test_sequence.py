@@ -85,7 +85,7 @@ def test_gaps_are_measured_by_the_usual_interval() -> None:
     steady = [k / 25 for k in range(6)]
     assert follow([*steady, 8 / 25], Sequence()) == [False] + [True] * 6
     sequence = Sequence()
-    assert follow([*steady, 9.5 / 25, 10.5 / 25], sequence) == [False] + [True] * 5 + [False, True]
+    assert follow([*steady, 8.5 / 25, 9.5 / 25], sequence) == [False] + [True] * 5 + [False, True]
     assert sequence.resets == {"gap in time": 1}
     assert follow([*steady, 9.5 / 25], Sequence(gap=5)) == [False] + [True] * 6
     assert follow([0.0, 0.0, 1.0, 2.0, 1.5], Sequence()) == [False, True, True, True, False]

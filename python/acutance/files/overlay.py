@@ -53,7 +53,7 @@ def write(
     drawn = Image.fromarray(canvas)
     pen = ImageDraw.Draw(drawn)
     for y, value in ((6, top), (len(canvas) - 18, 0.0)):
-        pen.text((frame.cols + 22, y), f"{value:.3g} {unit}".strip(), fill=(255, 255, 255))
+        pen.text((frame.cols + 22, y), f"{value:.3g} {unit}".strip(), fill=(255, 255, 255), font_size=14)
     text = {} if made is None else {record.KEY: made.text()}
     with beside(Path(path)) as file:
         png.write(file, np.asarray(drawn), text=text)
