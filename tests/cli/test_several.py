@@ -32,7 +32,7 @@ def guided(make_mixer: Callable[..., Path]) -> Path:
 def recurrent(make_mixer: Callable[..., Path]) -> Path:
     rng = np.random.default_rng(5)
     mixes = {"residual": rng.normal(0, 0.1, (4, 8)), "state": rng.normal(0, 0.3, (2, 8))}
-    return make_mixer(("lr", "lr_previous", "previous", "state"), mixes, modalities=["US", "OT"])
+    return make_mixer(("lr", "lr_previous", "previous", "state"), mixes, "recurrent-x2", modalities=["US", "OT"])
 
 
 def volume(path: Path, shape: tuple[int, ...], steps: tuple[float, ...], code: int = 1, seed: int = 0) -> Path:
@@ -111,6 +111,14 @@ def test_guides_that_are_none_are_named_in_one_line(
     ran = run(*command, template, "--model", guided)
     assert ran.code == 1 and "NIfTI space 1, its guide NIfTI space 4" in ran.err[0]
     assert not (tmp_path / "out.nii").exists()
+
+
+def test_isotropic_volumes_are_made_of_pictures_alone(run: Run, tmp_path: Path, guided: Path, recurrent: Path) -> None:
+    source = volume(tmp_path / "t2.nii", (20, 16, 3), (1.0, 1.0, 4.0))
+    command = ("enhance", source, "-o", tmp_path / "out.nii", "--modality", "MR", "--isotropic", "--model")
+    for more in ((guided, "--guide", source), (recurrent,)):
+        ran = run(*command, *more)
+        assert ran.code == 2 and len(ran.err) == 1 and "goes with no guide" in ran.err[0]
 
 
 def shot(seed: int, side: int = 24) -> np.ndarray:

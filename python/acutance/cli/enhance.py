@@ -230,6 +230,8 @@ def enhance(
         raise UsageError(f"--guide: {model} takes no guide; name a model that does with --model")
     if uncertainty and not enhancer.bounded:
         raise UsageError(f"--uncertainty: {model} gives no quantiles; name a model that does with --model")
+    if isotropic and (guide is not None or uncertainty or enhancer.sequential):
+        raise UsageError("--isotropic goes with no guide, no uncertainty and no model with memory; leave them out")
     settings = work.Settings(
         overwrite=overwrite,
         modality=modality.upper() if modality else None,
