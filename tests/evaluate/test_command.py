@@ -74,6 +74,30 @@ def test_table_json_picture_and_page(data: Path, tmp_path: Path, make_model: Cal
     assert str(tmp_path) not in text
 
 
+def test_further_sections_lie_beside_the_report(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "quality"
+    command.make_report(data, "val", ["base"], ["cubic"], ["XR"], jobs=1, output=out)
+    section = {"title": "Coverage", "text": "Aim: 90 %.", "heads": ["subject", "inside"], "lines": [["a", "91 %"]]}
+    (out / "coverage.json").write_text(json.dumps(section), encoding="utf-8")
+    page.main([str(out / "quality.json"), "-o", str(tmp_path / "quality.md")])
+    text = (tmp_path / "quality.md").read_text(encoding="utf-8")
+    assert "## Coverage\n\nAim: 90 %.\n\n| subject | inside |\n| --- | --- |\n| a | 91 % |\n" in text
+    assert "### With noise" in text
+
+    for wrong, message in (({"heads": ["one"]}, "not 1 cells wide"), ({"title": None, "lines": 3}, "is no section")):
+        (out / "coverage.json").write_text(json.dumps(section | wrong), encoding="utf-8")
+        with pytest.raises(InputError, match=message):
+            page.main([str(out / "quality.json"), "-o", str(tmp_path / "quality.md")])
+
+
+def test_a_generative_model_is_called_so(data: Path) -> None:
+    found = command.make_report(data, "val", ["base"], ["cubic"], ["XR"], jobs=1)
+    found["models"] = {"us-gan-x2": {"version": "1.0", "sha256": "0" * 64, "guard": "box", "base": "cubic"}}
+    assert "adversarial" not in page.render(found, "")
+    found["models"]["us-gan-x2"]["generative"] = True
+    assert "**us-gan-x2** was trained with an adversarial loss: generative" in page.render(found, "")
+
+
 def test_chosen_rivals_and_modalities_only(data: Path) -> None:
     found = command.make_report(data, "val", ["base"], ["cubic", "nearest"], ["XR"], jobs=1)
     assert {r["modality"] for r in found["rows"]} == {"XR"}

@@ -207,7 +207,9 @@ def _described(target: str) -> dict[str, Any]:
     from .. import model as models
 
     model = models.load(target)
-    return {"version": model.meta.version, "sha256": model.sha256, "guard": model.meta.guard, "base": model.meta.base}
+    meta = model.meta
+    said = {"version": meta.version, "sha256": model.sha256, "guard": meta.guard, "base": meta.base}
+    return {**said, "generative": meta.generative, "denoises": meta.denoises}
 
 
 def _circumstances() -> dict[str, Any]:

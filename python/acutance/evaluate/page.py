@@ -209,6 +209,9 @@ def _models(found: Mapping[str, Any]) -> str:
     names = [name for name, m in found["models"].items() if m.get("generative")]
     if names:
         out += GENERATIVE.format(names=", ".join(names), verb="was" if len(names) == 1 else "were")
+    names = [name for name, m in found["models"].items() if m.get("denoises")]
+    if names:
+        out += f"\n**{', '.join(names)}**: for noisy input, without the guard, which would keep the noise.\n"
     return out
 
 
@@ -216,10 +219,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m acutance.evaluate.page", description=__doc__)
     parser.add_argument("report", type=Path, help="quality.json, with the pictures beside it")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the page to write")
-    parser.add_argument("--more", type=Path, nargs="*", default=[], help="JSON files of further sections, in order")
+    parser.add_argument(
+        "--more",
+        type=Path,
+        nargs="*",
+        help="JSON files of further sections (default: those beside the report)",
+    )
     given = parser.parse_args(arguments)
     pictures = os.path.relpath(given.report.resolve().parent, given.output.resolve().parent)
-    more = [further(path) for path in given.more]
+    beside = sorted(p for p in given.report.parent.glob("*.json") if p.name != given.report.name)
+    more = [further(path) for path in (beside if given.more is None else given.more)]
     text = render(report.load(given.report), "" if pictures == "." else Path(pictures).as_posix(), more)
     given.output.write_text(text, encoding="utf-8")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -138,6 +139,7 @@ def learn(seen: F32, wanted: F32) -> Fitted:
         Patches ``[n, 9 * s * s]``.
     """
     from sklearn.decomposition import MiniBatchDictionaryLearning
+    from sklearn.exceptions import ConvergenceWarning
 
     values, vectors = np.linalg.eigh(np.asarray(seen.T @ seen, dtype=np.float64))
     part = np.cumsum(values[::-1]) / values.sum()
@@ -149,7 +151,10 @@ def learn(seen: F32, wanted: F32) -> Fitted:
     learner = MiniBatchDictionaryLearning(
         DICTIONARY, alpha=SPARSITY, max_iter=1, batch_size=512, fit_algorithm="lars", random_state=0
     )
-    atoms = learner.fit(unit[spread(range(len(unit)), LEARNT_FROM)]).components_.astype(np.float32)
+    with warnings.catch_warnings():
+        # Least-angle regression tells of every sample that it codes with fewer atoms than it might.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        atoms = learner.fit(unit[spread(range(len(unit)), LEARNT_FROM)]).components_.astype(np.float32)
     atoms = atoms / np.maximum(np.linalg.norm(atoms, axis=1, keepdims=True), np.float32(1e-12))
     return Fitted(
         projection,
