@@ -136,6 +136,22 @@ def test_two_ids_with_one_study_or_frame_are_one_subject(build: Build, make_slic
     assert len({p.parent.name for p in (tmp_path / "set").glob("*/*/*.npy")}) == 4
 
 
+def test_a_table_makes_one_person_of_files_that_name_none(
+    build: Build, make_slice: Build, make_picture: Build, tmp_path: Path
+) -> None:
+    folder, file = tmp_path / "in", tmp_path / "splits.csv"
+    make_slice(folder / "ct" / "a", "PAT-1", IssuerOfPatientID="Charlottenhospital")
+    make_picture(folder / "us" / "b.png", 1)
+    make_picture(folder / "us" / "c.png", 2)
+    file.write_text("path,patient,split\nus/b.png,PAT-1,val\nus/c.png,PAT-2,test\n")
+    said = build(folder, "-o", tmp_path / "set", "--split", file, "--modality", "US")
+    assert said.code == 0, said.err
+    (ct,), pictures = (sorted((tmp_path / "set" / m).glob("*/*.npy")) for m in ("CT", "US"))
+    assert len(pictures) == 2 and len({ct.parent.name, *(p.parent.name for p in pictures)}) == 2
+    rows = (tmp_path / "set" / "MANIFEST.csv").read_text()
+    assert rows.count(f"{ct.parent.name},") == 2 and rows.count(",val,") == 2 and rows.count(",test,") == 1
+
+
 def test_a_table_decides_and_is_held_to_it(build: Build, make_slice: Build, tmp_path: Path) -> None:
     folder, file = tmp_path / "in", tmp_path / "splits.csv"
     make_slice(folder / "a", "PAT-1")

@@ -40,7 +40,6 @@ _KEYWORDS = (
     "SeriesDescription",
     "ProtocolName",
     "PatientID",
-    "IssuerOfPatientID",
     "PatientName",
     "PatientBirthDate",
     "StudyInstanceUID",
@@ -231,9 +230,10 @@ def unwanted(header: Dataset, modality: str) -> tuple[str, bool] | None:
 def _links(header: Dataset, patient: str, series: str, key: Key) -> Links:
     """Return the keyed hashes of what one person alone has; ``patient`` is the user's own word for it."""
     found: list[tuple[str, ...]] = []
+    named = patient or text(header, "PatientID")
     person = (text(header, "PatientName"), text(header, "PatientBirthDate"))
-    if patient or text(header, "PatientID"):
-        found.append(("patient", patient or text(header, "PatientID"), text(header, "IssuerOfPatientID")))
+    if named:  # whoever issued it: two people under one id in one split do no harm
+        found.append(("patient", named))
     elif person[0]:
         found.append(("person", *person))
     for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
@@ -247,7 +247,7 @@ def _picture(path: str, root: Path, kind: str, modality: str, key: Key, table: T
     """Return the item of a file that names no patient: all that lies in one folder below the root is one person's."""
     line = table.line_of(Path(path), root, "") if table else None
     if line is not None and line.patient:
-        link = key.token("patient", line.patient, "")
+        link = key.token("patient", line.patient)
     else:
         inside = Path(path).relative_to(root).parts
         link = key.token("folder", os.path.realpath(root / inside[0] if len(inside) > 1 else root))
