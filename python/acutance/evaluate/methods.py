@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 
 from .. import model as models
-from ..enhancer import Enhancer
+from ..enhancer import Enhancer, Result
 from ..errors import UsageError
 from ..geometry import Array, Frame
 from . import published, rivals, score, sparse
@@ -92,14 +92,19 @@ def enlarge(method: Method, picture: Input) -> tuple[Array, str | None]:
     """
     if method.kind == "rival":
         return score.rounded(_rival(method, picture), picture.pixels.dtype), None
+    result = enhance(method, picture)
+    return result.pixels, result.fell_back
+
+
+def enhance(method: Method, picture: Input) -> Result:
+    """Return all that a model makes of a picture."""
     frame = Frame(
         picture.pixels,
         modality=method.code_for(picture.modality) or "OT",
         spacing=picture.spacing,
         value_range=picture.value_range,
     )
-    result = _enhancer(method.target, picture.scale).run(frame)
-    return result.pixels, result.fell_back
+    return _enhancer(method.target, picture.scale).run(frame)
 
 
 def _rival(method: Method, picture: Input) -> Array:
