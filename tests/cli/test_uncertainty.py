@@ -137,6 +137,11 @@ def test_the_picture_shows_where_it_is_unsure(run: Run, tmp_path: Path, unsure: 
     assert "1 already right" in run(*command).out
     (tmp_path / "b_uncertainty.png").unlink()
     assert "1 enhanced" in run(*command).out
+    foreign = make_picture(tmp_path / "b_uncertainty.png", seed=1).read_bytes()
+    ran = run(*command)
+    assert ran.code == 1 and "b_uncertainty.png is there and not from acutance" in ran.err[0]
+    assert (tmp_path / "b_uncertainty.png").read_bytes() == foreign
+    assert "1 enhanced" in run(*command, "--overwrite").out
 
 
 def test_what_has_no_bounds_is_said(run: Run, tmp_path: Path, unsure: Path, make_dicom: Make) -> None:

@@ -206,8 +206,9 @@ class Worker:
             if not again and self._is_right(task, frames, planned):
                 said = [_Said(d.model, d.backend, 0.0, (d.fell_back,) if d.fell_back else ()) for d in planned]
                 return _tell(about, said)
-            if not results.is_result(task.target):
-                raise OutputError(f"{task.target} is there and not from acutance; --overwrite replaces it")
+            _check_ours(task.target)
+        if self.settings.uncertainty and not self.settings.overwrite:
+            _check_ours(uncertainty.map_of(task.target), uncertainty.picture_of(task.target))
         make_folder(task.target.parent)
         said = []
         bounds = uncertainty.Bounds() if self.settings.uncertainty else None
@@ -311,6 +312,13 @@ def check_derivable(frame: Frame, scale: int, settings: Settings, path: Path) ->
 
     assert frame.source is not None
     dicom.check(frame.source.header, scale, allow_burned_in=settings.allow_burned_in, path=path)
+
+
+def _check_ours(*paths: Path) -> None:
+    """Raise OutputError where a file stands that this package did not make."""
+    for path in paths:
+        if path.exists() and not results.is_result(path):
+            raise OutputError(f"{path} is there and not from acutance; --overwrite replaces it")
 
 
 def make_folder(path: Path) -> None:
