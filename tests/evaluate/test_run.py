@@ -163,6 +163,14 @@ def test_every_truth_is_measured_once_in_any_number_of_processes(tmp_path: Path)
     assert str(seen) == str(findings)
 
 
+def test_rows_with_noise_are_left_out_where_not_wanted(tmp_path: Path) -> None:
+    _set(tmp_path)
+    for noise, wanted in ((True, 6), (False, 4)):
+        (task, _) = run.plan(tmp_path, "val", "CT", [NEAREST], 2, limit=1, noise=noise)
+        records, _ = run.measure_task(task)
+        assert len({r.degradation for r in records}) == wanted
+
+
 def test_a_limit_spreads_its_slices(tmp_path: Path) -> None:
     _set(tmp_path)
     assert [t.places for t in run.plan(tmp_path, "val", "CT", [CUBIC], 2, limit=3)] == [(3, 9, 15)] * 2

@@ -85,7 +85,7 @@ def make_report(
 ) -> dict[str, Any]:
     """Run the protocol and return the report of :mod:`.report`; write it and the pictures when ``output`` is given.
 
-    The first scale is scored for every modality, another one for those that have a model of it.
+    The first scale is scored for every modality, with noise too, another one for those that have a model of it.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def make_report(
             if scale == scales[0] or any(m.kind == "model" and m.code_for(modality) for m in found):
                 if any(m.name in sparse.NAMES for m in found):
                     sparse_fit.prepare(data, modality, scale)
-                tasks += run.plan(data, split, modality, found, scale, limit)
+                tasks += run.plan(data, split, modality, found, scale, limit, noise=scale == scales[0])
     if not tasks:
         raise UsageError(f"{data} has no {split} scans of {', '.join(wanted) or 'any modality'}")
     with _progress(console) as progress:

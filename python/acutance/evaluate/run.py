@@ -59,6 +59,8 @@ class Task:
     ----------
     costly, lesions : frozenset of int
         Those of the places with the costly scores, and with the lesion test.
+    noise : bool
+        Whether the rows with noise are measured too.
     """
 
     scan: scans.Scan
@@ -67,15 +69,20 @@ class Task:
     places: tuple[int, ...]
     costly: frozenset[int] = frozenset()
     lesions: frozenset[int] = frozenset()
+    noise: bool = True
 
 
-def plan(data: Path, split: str, modality: str, methods: Sequence[Method], scale: int, limit: int = 0) -> list[Task]:
+def plan(
+    data: Path, split: str, modality: str, methods: Sequence[Method], scale: int, limit: int = 0, noise: bool = True
+) -> list[Task]:
     """Cut a modality's truths into tasks.
 
     Parameters
     ----------
     limit : int
         Take at most so many truths of each scan, spread evenly; 0 takes all, which the protocol wants.
+    noise : bool
+        As of :class:`Task`.
     """
     found = tuple(usable(methods, modality, scale))
     out = []
@@ -87,7 +94,7 @@ def plan(data: Path, split: str, modality: str, methods: Sequence[Method], scale
         costly, marked = frozenset(spread(places, COSTLY_SLICES)), frozenset(spread(places, LESION_SLICES))
         for k in range(0, len(places), CHUNK):
             part = tuple(places[k : k + CHUNK])
-            out.append(Task(scan, found, scale, part, costly.intersection(part), marked.intersection(part)))
+            out.append(Task(scan, found, scale, part, costly.intersection(part), marked.intersection(part), noise))
     return out
 
 
@@ -144,7 +151,7 @@ def measure_task(task: Task) -> Measured:
     modality, subject, scale = task.scan.modality, task.scan.subject, task.scale
     records, findings = [], []
     rows = score.degradations_of(modality)
-    for degradation in (*rows, *score.noise_rows_of(modality)):
+    for degradation in (*rows, *(score.noise_rows_of(modality) if task.noise else ())):
         for place in task.places:
             index, truth = _truths(task.scan, scale)[place]
             picture = _input(task.scan, degradation, scale, index)
