@@ -31,6 +31,9 @@ Wait = Annotated[Literal["spin", "block"], typer.Option(help="How backend tensor
 Fastest = Annotated[
     bool, typer.Option("--fastest", help="In place of --tile: what bench engines found fastest for this size and GPU.")
 ]
+Target = Annotated[
+    str | None, typer.Option(help="Compute capability that TensorRT-RTX builds for in place of the GPU's own, as sm80.")
+]
 StoreFolder = Annotated[Path | None, typer.Option("--store", help="Folder of engines (default: the user's own).")]
 
 
@@ -50,14 +53,16 @@ def integers(text: str) -> list[int]:
     return found
 
 
-def gpu_settings(precision: str, tile: int, wait: Literal["spin", "block"], store: Path | None) -> GpuSettings:
+def gpu_settings(
+    precision: str, tile: int, wait: Literal["spin", "block"], store: Path | None, target: str | None
+) -> GpuSettings:
     """Return how backend ``tensorrt`` is to run.
 
     Raises
     ------
     UsageError
     """
-    return GpuSettings(engine=options.make(precision=precision, tile=tile), wait=wait, store=store)
+    return GpuSettings(engine=options.make(precision=precision, tile=tile), target=target, wait=wait, store=store)
 
 
 def cpus(threads: int) -> int:
@@ -130,6 +135,7 @@ def latency(
     tile: Tile = 128,
     fastest: Fastest = False,
     wait: Wait = "spin",
+    target: Target = None,
     store: StoreFolder = None,
     json: Json = None,
 ) -> None:
@@ -137,7 +143,7 @@ def latency(
     from . import latency as case
     from . import ours
 
-    setting = ours.Setting(backend, threads, gpu_settings(precision, tile, wait, store), fastest)
+    setting = ours.Setting(backend, threads, gpu_settings(precision, tile, wait, store, target), fastest)
     length = case.Length(frames, warm_up, seconds)
     case.run(model, integers(sizes), setting, integers(rates), loads.split(","), length, json)
 
@@ -157,6 +163,7 @@ def engines(
     frames: Annotated[int, typer.Option(min=2, help="Of each engine.")] = 200,
     warm_up: Annotated[int, typer.Option(min=0, help="Frames before, which do not count.")] = 20,
     seconds: Annotated[float, typer.Option(min=0, help="Begin no other engine after so long; 0: no limit.")] = 0.0,
+    target: Target = None,
     store: StoreFolder = None,
     json: Json = None,
 ) -> None:
@@ -167,7 +174,8 @@ def engines(
     layouts = {"both": [False, True], "yes": [True], "no": [False]}[channels_last]
     sides = integers(tiles) if tiles else []
     asked = case.Asked(precisions.split(","), sides, integers(batches), layouts)
-    case.run(model, size, asked, store, latency.Length(frames, warm_up, 10.0), seconds, json)
+    settings = GpuSettings(store=store, target=target)
+    case.run(model, size, asked, settings, latency.Length(frames, warm_up, 10.0), seconds, json)
 
 
 @app.command()
@@ -181,6 +189,7 @@ def peers(
     tile: Tile = 128,
     fastest: Fastest = False,
     wait: Wait = "spin",
+    target: Target = None,
     store: StoreFolder = None,
     json: Json = None,
 ) -> None:
@@ -188,7 +197,7 @@ def peers(
     from . import ours
     from . import peers as case
 
-    setting = ours.Setting(backend, threads, gpu_settings(precision, tile, wait, store), fastest)
+    setting = ours.Setting(backend, threads, gpu_settings(precision, tile, wait, store, target), fastest)
     case.run(model, integers(sizes), setting, repeats, cpus(threads), json)
 
 

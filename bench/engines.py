@@ -50,7 +50,7 @@ def tiles_for(size: int, halo: int | None, asked: list[int]) -> list[int]:
     return [*(t for t in asked or TILES if 2 * halo < t < whole), whole]
 
 
-def measure(name: str, size: int, options: Options, store: Path | None, length: latency.Length) -> dict[str, Any]:
+def measure(name: str, size: int, options: Options, gpu: GpuSettings, length: latency.Length) -> dict[str, Any]:
     """Build an engine if need be and time frames with it, back to back; return its row.
 
     Raises
@@ -59,7 +59,7 @@ def measure(name: str, size: int, options: Options, store: Path | None, length: 
         It cannot be built or run.
     """
     shown = rivals.Shown.of(models.load(name), size)
-    with ours.opened(shown, ours.Setting("tensorrt", 0, GpuSettings(engine=options, store=store))) as frame:
+    with ours.opened(shown, ours.Setting("tensorrt", 0, gpu.model_copy(update={"engine": options}))) as frame:
         timed = latency.back_to_back(frame.run, length, latency.Clock())
         return {"model": name, "size": size, **frame.about(), **latency.row(timed, "back to back", None)}
 
@@ -84,7 +84,7 @@ class Asked:
 
 
 def run(
-    name: str, size: int, asked: Asked, store: Path | None, length: latency.Length, seconds: float, json: Path | None
+    name: str, size: int, asked: Asked, settings: GpuSettings, length: latency.Length, seconds: float, json: Path | None
 ) -> None:
     """Sweep, print the table, keep the fastest of each precision beside the engines, and write the result file.
 
@@ -106,7 +106,7 @@ def run(
             console.print(f"left out: {len(swept) - i} of {len(swept)} engines, for lack of time", highlight=False)
             break
         try:
-            rows.append(measure(name, size, options, store, length))
+            rows.append(measure(name, size, options, settings, length))
         except AcutanceError as e:
             what = f"{options.precision}, tile {options.tile}, batches {options.batches}"
             console.print(f"left out: {what}: {e}", highlight=False, markup=False)
@@ -121,13 +121,13 @@ def run(
         table.add_row(row["precision"], str(row["tile"]), row["batches"], last, *ms, mark)
     console.print(table)
     for precision, row in kept.items():
-        settings = best.Best(
+        fastest_settings = best.Best(
             tile=row["tile"],
             batches=tuple(int(b) for b in row["batches"].split(",")),
             channels_last=row["channels_last"],
             p50_ms=row["ms"]["p50"],
             flavour=f"{maker.name} {maker.version}",
         )
-        best.keep(Store(store).folder, name, precision, gpu, (size, size), settings)
+        best.keep(Store(settings.store).folder, meta.name, precision, gpu, (size, size), fastest_settings)
     if json:
         record.write(json, "engines", rows, about)

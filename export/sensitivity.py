@@ -11,7 +11,8 @@ import typer
 
 from .. import model as models
 from ..beside import beside
-from .quantise import METHODS, convolutions
+from ..cli.ending import end
+from .quantise import METHODS, Scheme, convolutions
 from .variants import Choice, Workshop
 
 
@@ -28,18 +29,18 @@ def sweep(workshop: Workshop) -> dict[str, Any]:
     """
     names = convolutions(workshop.graph)
     choice = workshop.choose("int8-trt")
-    ends = (names[0], names[-1])
+    ends, centred = (names[0], names[-1]), choice.scheme.centred
 
     def loss(made: Choice) -> float:
-        return round(workshop.loss("int8-trt", made), 4)
+        return round(workshop.loss(made), 4)
 
     return {
         "sha256": workshop.source.sha256,
         "method": choice.method.name,
-        "methods": {method.name: loss(Choice(method, ends)) for method in METHODS},
+        "methods": {method.name: loss(Choice(method, Scheme("int8-trt", ends, centred))) for method in METHODS},
         "layers": [round(workshop.alone(choice.method, name), 4) for name in names],
-        "all": loss(Choice(choice.method, ())),
-        "kept": [names.index(name) for name in choice.kept],
+        "all": loss(Choice(choice.method, Scheme("int8-trt", centred=centred))),
+        "kept": [names.index(name) for name in choice.scheme.kept],
         "chosen": loss(choice),
     }
 
@@ -89,4 +90,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    end(lambda: typer.run(main))

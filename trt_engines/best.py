@@ -20,6 +20,10 @@ NAME = "best.json"
 DAMAGED = "is damaged; remove it and measure again with `acutance bench engines`"
 
 
+MEASURED = {"tile", "batches", "channels_last"}
+"""Settings that are measured; the precision is the user's to choose."""
+
+
 class Best(pydantic.BaseModel):
     """The fastest of a sweep.
 
@@ -50,8 +54,13 @@ class Best(pydantic.BaseModel):
         ------
         UsageError
         """
-        mine = self.model_dump(include={"tile", "batches", "channels_last"})
+        mine = self.model_dump(include=MEASURED)
         return make(**{**options.model_dump(), **mine})
+
+
+def left_open(options: Options) -> bool:
+    """Say whether the user has set none of what is measured."""
+    return not options.model_fields_set & MEASURED
 
 
 def name(model: str, precision: str, device: Device, shape: tuple[int, int]) -> str:
@@ -73,9 +82,7 @@ def find(folder: Path, model: str, precision: str, device: Device, shape: tuple[
     try:
         return Best.model_validate(found)
     except pydantic.ValidationError:
-        raise InputError(
-            "is damaged; remove it and measure again with `acutance bench engines`", folder / NAME
-        ) from None
+        raise InputError(DAMAGED, folder / NAME) from None
 
 
 def keep(folder: Path, model: str, precision: str, device: Device, shape: tuple[int, int], best: Best) -> None:

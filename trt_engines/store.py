@@ -166,9 +166,8 @@ class Store:
 
     def path(self, model: Model, options: Options, device: Device, flavour: Flavour) -> Path:
         """Return the place of an engine."""
-        return self.folder / (
-            f"{model.meta.name}.{options.precision}.{options.tile_text}.{flavour.name}.{device.slug}{ENGINE}"
-        )
+        shape = f"{options.tile_text}.b{options.batches[-1]}{'.nhwc' if options.channels_last else ''}"
+        return self.folder / f"{model.meta.name}.{options.precision}.{shape}.{flavour.name}.{device.slug}{ENGINE}"
 
     def get(
         self,
@@ -178,6 +177,7 @@ class Store:
         *,
         progress: Progress | None = None,
         flavour: Flavour | None = None,
+        target: Device | None = None,
     ) -> Stored:
         """Return an engine, built if need be; a second caller waits for the first and takes what it built.
 
@@ -192,6 +192,8 @@ class Store:
         progress : Progress, optional
         flavour : Flavour, optional
             Default: what ``options.flavour`` names.
+        target : Device, optional
+            Build for this in place of ``device``, where it is to run.
 
         Raises
         ------
@@ -205,8 +207,8 @@ class Store:
         checks.check(model, options)
         flavour = flavour or flavours.load(options.flavour)
         trusted.open_folder(self.folder)
-        path = self.path(model, options, device, flavour)
-        wanted = parts_of(model, options, device, flavour)
+        path = self.path(model, options, target or device, flavour)
+        wanted = parts_of(model, options, target or device, flavour)
         with trusted.lock(path):
             try:
                 plan, record = _find(path, wanted)
@@ -215,12 +217,12 @@ class Store:
                 reason = ""
             except Refused as e:
                 reason = str(e)
-            if flavour.name == "rtx" and device.present:
+            if flavour.name == "rtx" and device.present and target is None:
                 found = self._from_afar(model, options, device, flavour, reason)
                 if found is not None:
                     return found
-            built = self._build(path, model, options, device, flavour, progress)
-            return dataclasses.replace(built, reason=reason)
+            built = self._build(path, model, options, target or device, flavour, progress)
+            return dataclasses.replace(built, device=device, reason=reason)
 
     def _build(
         self,

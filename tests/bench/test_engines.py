@@ -39,7 +39,7 @@ def test_every_combination_is_swept() -> None:
 def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Engines are faster the larger their tile; fp16 ones of tile 256 cannot be built."""
 
-    def measure(name: str, size: int, options: Options, store: Path | None, length: Any) -> dict[str, Any]:
+    def measure(name: str, size: int, options: Options, gpu: GpuSettings, length: Any) -> dict[str, Any]:
         if options.precision == "fp16" and options.tile == 256:
             raise BackendError("out of memory")
         ms = 1000 / float(options.tile_shape[0]) + options.batches[-1] + options.channels_last

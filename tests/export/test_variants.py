@@ -221,11 +221,13 @@ def test_parity_names_the_tolerance_of_each_precision(name: str) -> None:
 
 def test_budgets_are_held() -> None:
     found = model.load("mr-rt-x2", "int8-trt")
-    good = losses.Loss("CT", "psf 0", 40.0, 0.1, -0.5, 0.0)
+    good = losses.Loss("CT", "psf 0", 40.0, 0.1, -0.5, 0.0, worst_loss=0.1, worst_bias=-0.5)
     losses.check(found, [good])
     for change, message in (
         ({"loss": 0.101}, r"CT psf 0, loses 0\.101 dB; wanted at most 0\.10"),
         ({"bias": -0.51}, r"moves the mean by -0\.51; wanted at most 0\.5"),
+        ({"worst_loss": 0.101}, r"CT psf 0, loses 0\.101 dB in a subject; wanted at most 0\.10"),
+        ({"worst_bias": -0.51}, r"moves the mean by -0\.51 in a subject; wanted at most 0\.5"),
         ({"block_error": 0.25}, r"breaks the guard by 0\.25; wanted 0"),
     ):
         with pytest.raises(ModelError, match=message):

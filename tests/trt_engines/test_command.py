@@ -43,7 +43,7 @@ def test_build_for_a_gpu_that_is_not_here(run: Run, rtx: Flavour, tmp_path: Path
     args = ("build", "ct-rt-x2", "--precision", "fp32", "--batches", "1,2", "--tile", "64", "--target", "sm89")
     status, out, err = run(*args)
     assert (status, err) == (0, "")
-    assert out.startswith(f"{tmp_path}/engines/ct-rt-x2.fp32.64.rtx.sm89.engine: built in ")
+    assert out.startswith(f"{tmp_path}/engines/ct-rt-x2.fp32.64.b2.rtx.sm89.engine: built in ")
     assert f"by TensorRT-RTX {rtx.version} for sm89 (SM89)" in out
     assert "is there since" in run(*args)[1]
     status, out, err = run(*args, "--level", "1")
@@ -56,7 +56,7 @@ def test_build_for_the_gpu_that_is_here(run: Run, installed: Flavour, small: Any
     folder = tmp_path / "other"
     status, out, _ = run("build", model, "--recipe", "orin", "--tile", "48x64", "--store", folder)
     assert status == 0
-    assert out.startswith(f"{folder}/small-x2.int8.48x64.tensorrt.nvidia-rtx-a6000.engine: built in")
+    assert out.startswith(f"{folder}/small-x2.int8.48x64.b8.tensorrt.nvidia-rtx-a6000.engine: built in")
     assert "by TensorRT 10.3.0 for NVIDIA RTX A6000 (SM86)" in out
     (asked,) = installed.trt.log.configs
     assert (asked["level"], asked["aux"], asked["pool WORKSPACE"]) == (4, 0, 512 << 20)
@@ -68,7 +68,7 @@ def test_list_verify_and_prune(run: Run, installed: Flavour, small: Any) -> None
         assert run("build", small(precision).path, "--batches", "1,2", "--channels-last")[0] == 0
     status, out, _ = run("engines", "list")
     assert status == 0
-    line = next(x for x in out.splitlines() if "small-x2.fp16.128.tensorrt.nvidia-rtx-a6000.engine" in x)
+    line = next(x for x in out.splitlines() if "small-x2.fp16.128.b2.nhwc.tensorrt.nvidia-rtx-a6000.engine" in x)
     assert line.split()[1:6] == ["128", "1,2", "tensorrt", "10.3.0", "NVIDIA"]
     assert line.endswith("ok  ") or line.rstrip().endswith("ok")
     status, out, _ = run("engines", "verify")

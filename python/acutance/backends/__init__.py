@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 
 GROUP = "acutance.backends"
 
+MARGIN = 1.1
+"""How many times faster int8 must be to be worth what it loses."""
+
 STAGES = ("copy_in", "gather", "network", "assemble", "copy_out")
 """What a frame goes through, in this order; a backend without copies lacks the first and the last."""
 
@@ -223,6 +226,21 @@ def file_for(name: str, model: Model, gpu: GpuSettings) -> Model:
         The model comes with the package, but not in that precision.
     """
     return models.variant(model, gpu.engine.model_precision) if name == "tensorrt" else model
+
+
+def quicker_on_gpu(model: Model, shape: tuple[int, int], gpu: GpuSettings) -> GpuSettings:
+    """Return settings with int8 where `acutance bench engines` found it to be faster for pictures of ``shape``.
+
+    A precision that the user has set stays.
+    """
+    if "precision" in gpu.engine.model_fields_set:
+        return gpu
+    from .tensorrt import measured
+
+    usual, eight = (measured(model, shape, precision, gpu) for precision in (gpu.engine.precision, "int8"))
+    if usual is None or eight is None or usual < MARGIN * eight:
+        return gpu
+    return gpu.model_copy(update={"engine": gpu.engine.model_copy(update={"precision": "int8"})})
 
 
 def open_backend(name: str, model: Model, threads: int = 0, gpu: GpuSettings | None = None) -> Backend:

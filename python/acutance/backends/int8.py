@@ -18,10 +18,8 @@ import numpy as np
 from ..beside import beside, cache_folder
 from ..errors import AcutanceError, ModelError
 from ..model import Model, load
+from . import MARGIN
 from .onnxruntime import OnnxRuntime
-
-MARGIN = 1.1
-"""How many times faster int8 must be to be worth what it loses."""
 
 SIDE, ROUNDS = 256, 5
 """Pixels a side of the tile that is timed, and how often each file runs, in turn."""

@@ -143,7 +143,7 @@ def enhance(
         typer.Option(metavar="C,W", help="Centre and width that --display shows; the header's when not given."),
     ] = None,
     int8: Annotated[
-        bool, typer.Option("--int8", help="Model auto on a CPU: 8 bits where that was measured to be faster here.")
+        bool, typer.Option("--int8", help="Model auto: 8 bits where that was measured to be faster here.")
     ] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Files that are enhanced at the same time.")] = 1,
     overwrite: Annotated[
@@ -163,9 +163,16 @@ def enhance(
         int | None, typer.Option(min=1, help="Pixels of one input file, more are refused; 2^28 when not given.")
     ] = None,
     precision: Annotated[
-        Precision, typer.Option(help="Of a model that comes with acutance.", rich_help_panel=GPU)
-    ] = Precision.fp16,
-    batches: Annotated[str, typer.Option(help="Tiles at a time.", rich_help_panel=GPU)] = "1,2,4,8,16",
+        Precision | None,
+        typer.Option(help="Of a model that comes with acutance; fp16 when not given.", rich_help_panel=GPU),
+    ] = None,
+    batches: Annotated[
+        str | None,
+        typer.Option(
+            help="Tiles at a time, as 1,2,4,8,16; like --tile as `bench engines` found it fastest when not given.",
+            rich_help_panel=GPU,
+        ),
+    ] = None,
     flavour: Annotated[Flavour, typer.Option(help="Which TensorRT.", rich_help_panel=GPU)] = Flavour.auto,
     store: Annotated[
         Path | None,
@@ -210,7 +217,11 @@ def enhance(
             strict=strict,
             threads=batch.threads_for(jobs),
             gpu=gpu_settings(
-                engine={"precision": precision.value, "batches": batches.split(","), "flavour": flavour.value},
+                engine={
+                    "flavour": flavour.value,
+                    **({} if precision is None else {"precision": precision.value}),
+                    **({} if batches is None else {"batches": batches.split(",")}),
+                },
                 store=store,
                 device=gpu,
                 wait=wait.value,

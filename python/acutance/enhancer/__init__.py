@@ -305,7 +305,7 @@ class Enhancer:
             guide = None
         tile, overlap = self._feather(model)
         derivation = dataclasses.replace(
-            self._routes.of(model)[0].named_in(base),
+            self._routes.of(model, (frame.rows, frame.cols))[0].named_in(base),
             stitch=self.stitch,
             tile=tile,
             overlap=overlap,
@@ -391,7 +391,7 @@ class Enhancer:
         gain, bias = models.affine(frame, derivation.low, derivation.high)
         guiding = {"guide": guide.on(frame, self.scale)} if guide is not None and derivation.guide is not None else {}
         networked = dataclasses.replace(task, gain=gain, bias=bias, beside=guiding)
-        first, *others = self._routes.of(model)
+        first, *others = self._routes.of(model, (frame.rows, frame.cols))
 
         def attempt(route: Route) -> Callable[[], tuple[backends.Made | None, str]]:
             def make(backend: backends.Backend) -> backends.Task:

@@ -122,11 +122,13 @@ def convolutions(network: nn.Module) -> list[tuple[str, nn.Conv2d | ReparamConv]
 
 
 def convolve(layer: nn.Module, x: Tensor, padding: int) -> Tensor:
-    """Apply a convolution, plain or re-parameterised, with ``padding`` zeros for a 3x3 kernel and none for a 1x1."""
-    if isinstance(layer, ReparamConv):
-        out: Tensor = layer(x, padding)
-        return out
-    assert isinstance(layer, nn.Conv2d)
+    """Apply a convolution with ``padding`` zeros for a 3x3 kernel and none for a 1x1.
+
+    One that is not plain, such as a re-parameterised one, is called with the padding.
+    """
+    if not isinstance(layer, nn.Conv2d):
+        found: Tensor = layer(x, padding)
+        return found
     return nn.functional.conv2d(x, layer.weight, layer.bias, padding=padding * (layer.kernel_size[0] // 2))
 
 

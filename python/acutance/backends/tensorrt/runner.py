@@ -5,6 +5,8 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import logging
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Mapping
@@ -12,18 +14,23 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import BackendError
+from ... import tiling
+from ...errors import AcutanceError, BackendError
 from ...geometry import Array
 from ...model import Model
+from ...trt_engines import best
 from ...trt_engines import device as devices
 from ...trt_engines import flavour as flavours
 from ...trt_engines import options as choices
+from ...trt_engines.options import Options
 from ...trt_engines.store import Store, Stored
 from .. import Backend, Made, Task, check_plain
 from ..settings import GpuSettings
 from .engine import Engine
 from .gpu import DeviceMemory, Memory, OutOfMemory, View, open_gpu
 from .program import Kind, Program, batches_for
+
+log = logging.getLogger(__name__)
 
 SLOTS = 2
 """Frames under way at once."""
@@ -118,7 +125,7 @@ class TensorRT(Backend):
     gpu : Gpu
     memory : Memory
     ladder : list of int
-        Batches in use; memory that runs out takes the largest away.
+        Batches in use, of the settings as given; memory that runs out takes the largest away.
     times : dict of str to float, or None
 
     Raises
@@ -142,9 +149,12 @@ class TensorRT(Backend):
         self.gpu = open_gpu(settings.device)
         self._flavour = flavours.load(settings.engine.flavour)
         self._store = Store(settings.store)
-        self._engines: dict[tuple[int, int], _Loaded] = {}
+        self._engines: dict[Options, _Loaded] = {}
+        self._chosen: dict[tuple[int, int], Options] = {}
+        self._device = devices.current(settings.device)
+        self._target = None if settings.target is None else devices.target(settings.target)
         self.memory = Memory(self.gpu, settings.memory_limit)
-        self.ladder = list(settings.engine.batches)
+        self._most = sys.maxsize
         self.times: dict[str, float] | None = None
         with self.gpu:
             # The first to be free is the first to be taken, so that all are warm after as many frames.
@@ -157,28 +167,80 @@ class TensorRT(Backend):
         self._finalizer = weakref.finalize(self, _give_back, self.gpu, list(self._free), self._engines)
         if model.meta.halo is not None:
             with self.gpu:
-                self._load(self._options.tile_shape)
+                self._load(self._options)
 
     # Engines
 
-    def _load(self, tile: tuple[int, int]) -> _Loaded:
-        """Return the engine for a tile; one that does not load is built anew, once. The context must be current."""
-        if tile not in self._engines:
+    def _settings_for(self, shape: tuple[int, int]) -> Options:
+        """Return how engines for pictures of a size are made: as asked for, else as was measured to be fastest."""
+        if shape not in self._chosen:
+            self._chosen[shape] = self._fastest(shape) or self._options
+        return self._chosen[shape]
+
+    def _fastest(self, shape: tuple[int, int]) -> Options | None:
+        if not best.left_open(self.settings.engine):
+            return None
+        size, maker = "{} x {}".format(*shape), f"{self._flavour.name} {self._flavour.version}"
+        try:
+            found = best.find(self._store.folder, self.meta.name, self._options.precision, self._device, shape)
+            if found is None:
+                return None
+            if found.flavour != maker:
+                raise BackendError(f"it was measured with {found.flavour}; measure again with `acutance bench engines`")
+            options = found.apply(self._options)
+            choices.check(self.model, options)
+        except AcutanceError as e:
+            self.notes.add("fastest settings", f"the fastest settings kept for {size} are not taken: {e}")
+            return None
+        layout = ", channels last" if options.channels_last else ""
+        said = f"tile {options.tile_text}, batches up to {options.batches[-1]}{layout}"
+        log.info("%s at %s runs with what was measured to be fastest: %s", self.meta.name, size, said)
+        return options
+
+    def _settings_of(self, plan: tiling.Plan) -> Options:
+        """Return what the engine for a plan is made of; a tile of the user's own leaves the rest as asked for."""
+        chosen = self._settings_for(plan.input_shape)
+        return chosen if chosen.tile_shape == plan.tile_shape else self._tiled(plan.tile_shape)
+
+    def _tiled(self, tile: tuple[int, int]) -> Options:
+        if tile == self._options.tile_shape:
+            return self._options
+        return self._options.model_copy(update={"tile": tile[0] if tile[0] == tile[1] else tile})
+
+    def _batches(self, options: Options) -> list[int]:
+        return [b for b in options.batches if b <= self._most] or [options.batches[0]]
+
+    @property
+    def ladder(self) -> list[int]:
+        return self._batches(self._options)
+
+    def _load(self, options: Options) -> _Loaded:
+        """Return an engine; one that does not load is built anew, once. The context must be current."""
+        if options not in self._engines:
             try:
-                self._engines[tile] = self._open(tile)
+                self._engines[options] = self._open(options)
             except _Unloadable as e:
                 self.notes.add("engine rebuilt", f"{e}; it is built anew")
                 e.stored.path.unlink(missing_ok=True)
                 try:
-                    self._engines[tile] = self._open(tile)
+                    self._engines[options] = self._open(options)
                 except _Unloadable as again:
                     raise BackendError(str(again)) from None
-        return self._engines[tile]
+        return self._engines[options]
 
-    def _open(self, tile: tuple[int, int]) -> _Loaded:
-        options = self._options.model_copy(update={"tile": tile[0] if tile[0] == tile[1] else tile})
-        device = devices.current(self.settings.device)
-        stored = self._store.get(self.model, options, device, flavour=self._flavour)
+    def _load_for(self, plan: tiling.Plan) -> tuple[_Loaded, Options]:
+        """Return the engine for a plan; where the fastest settings fail, the next picture of that size has others."""
+        options = self._settings_of(plan)
+        try:
+            return self._load(options), options
+        except BackendError as e:
+            if options == self._chosen[plan.input_shape] != self._options:
+                self.notes.add("fastest settings", f"the fastest settings kept are given up: {e}")
+                self._chosen[plan.input_shape] = self._options
+            raise
+
+    def _open(self, options: Options) -> _Loaded:
+        stored = self._store.get(self.model, options, self._device, flavour=self._flavour, target=self._target)
         if stored.built and stored.reason:
             self.notes.add("engine rebuilt", f"{stored.path}: {stored.reason}; it was built anew")
         kernels = stored.runtime_cache()
@@ -204,7 +266,7 @@ class TensorRT(Backend):
     # Frames
 
     def tile_for(self, rows: int, cols: int, halo: int) -> tuple[int, int]:
-        return self._options.tile_shape
+        return self._settings_for((rows, cols)).tile_shape
 
     def enhance(self, task: Task) -> Made:
         return self.begin(task)()
@@ -226,7 +288,7 @@ class TensorRT(Backend):
                 slot.stream.synchronize()  # what was enqueued before it failed still uses the slot's memory
             self._put(slot)
             raise
-        pending = _Pending(self, slot, program, self._engines[task.plan.tile_shape].stored.record.key)
+        pending = _Pending(self, slot, program, self._engines[self._settings_of(task.plan)].stored.record.key)
         with self._change:
             self._pending.append(pending)
             self._change.notify_all()
@@ -269,10 +331,11 @@ class TensorRT(Backend):
             slot.programs.move_to_end(kind)
             return slot.programs[kind]
         with self._preparing:
-            loaded = self._load(task.plan.tile_shape)
+            loaded, options = self._load_for(task.plan)
             while True:
+                ladder = self._batches(options)
                 try:
-                    program = self._prepare(slot, kind, loaded.engine)
+                    program = self._prepare(slot, kind, loaded.engine, ladder)
                     break
                 except OutOfMemory as e:
                     held = bool(slot.programs)
@@ -281,9 +344,10 @@ class TensorRT(Backend):
                         continue
                     if self._slots > 1 and self.memory.held:
                         raise _Crowded(str(e)) from None
-                    if len(self.ladder) == 1:
+                    if len(ladder) == 1:
                         raise
-                    self.notes.add("out of memory", f"{e}; batches of {self.ladder.pop()} are given up")
+                    self._most = ladder[-2]
+                    self.notes.add("out of memory", f"{e}; batches of {ladder[-1]} are given up")
             program.start(task)
             if program.refusal:
                 self.notes.add("capture refused", f"{program.refusal}; frames are enqueued call by call")
@@ -292,20 +356,20 @@ class TensorRT(Backend):
         slot.programs[kind] = program
         return program
 
-    def _prepare(self, slot: _Slot, kind: Kind, engine: Engine) -> Program:
+    def _prepare(self, slot: _Slot, kind: Kind, engine: Engine, ladder: list[int]) -> Program:
         while len(slot.programs) >= PROGRAMS:
             slot.programs.popitem(last=False)[1].close()
-        size = max(engine.scratch(b) for b in set(batches_for(kind.plan.count, self.ladder)))
+        size = max(engine.scratch(b) for b in set(batches_for(kind.plan.count, ladder)))
         scratch = slot.work_memory(size)
         blocking = self.settings.wait == "block"
-        return Program(kind, engine, self.ladder, self.memory, scratch, slot.scratch_size, slot.stream, blocking)
+        return Program(kind, engine, ladder, self.memory, scratch, slot.scratch_size, slot.stream, blocking)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         tiles = np.asarray(inputs[self._input])
         slot = self._take()
         try:
             with self.gpu, self._preparing:
-                engine = self._load((int(tiles.shape[2]), int(tiles.shape[3]))).engine
+                engine = self._load(self._tiled((int(tiles.shape[2]), int(tiles.shape[3])))).engine
                 return {self._output: self._run(slot, engine, tiles)}
         finally:
             self._put(slot)
