@@ -60,7 +60,7 @@ def main(
     cards_to.mkdir(parents=True, exist_ok=True)
     sources = [p for p in sorted(folder.glob("*.onnx")) if "." not in p.stem and (only is None or p.stem in only)]
     complete = [remake(source, data, cards_to) for source in sources]
-    cards.main(cards_to, quality, folder)
+    cards.main(cards_to, quality, folder, only=only)
     if not all(complete):
         raise typer.Exit(1)
 

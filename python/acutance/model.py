@@ -177,6 +177,37 @@ class Metadata(_Strict):
         return any(i.role == "guide" for i in self.inputs)
 
 
+def purpose(meta: Metadata) -> str:
+    """Say in one sentence what a model is for."""
+    also = " and takes noise away" if meta.denoises else ""
+    also += ", with the help of a second, sharper picture of the same subject" if meta.guided else ""
+    also += ", frame by frame of a clip" if meta.frames > 1 else ""
+    kinds = ", ".join(meta.modalities)
+    return f"It enlarges pictures of {kinds} by {meta.scale}{also}, to be looked at beside the original."
+
+
+def cautions(meta: Metadata) -> tuple[str, ...]:
+    """Say what a model is not for, a sentence each."""
+    found = ["Not for a diagnosis or a measurement from its result alone: it is not a cleared medical device."]
+    if meta.spacing_mm is not None:
+        low, high = meta.spacing_mm
+        found.append(f"Not for other modalities, nor for pixels outside {low:g} to {high:g} mm: there it guesses.")
+    else:
+        found.append("Not for other modalities: there it guesses.")
+    if meta.denoises:
+        found.append(
+            "It takes faint detail away with the noise. The guard, which would put the noise back, is refused, and on"
+            " pictures without noise the model that does not denoise is nearer to the truth."
+        )
+    elif meta.guard == "none":
+        found.append(
+            "Without `--guard box` it changes local means: not for what is read off values, as HU of small things."
+        )
+    if meta.generative:
+        found.append("It adds texture that is likely and was not measured: what it shows need not be there.")
+    return tuple(found)
+
+
 @dataclasses.dataclass(frozen=True)
 class Model:
     """One model file, checked.

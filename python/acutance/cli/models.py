@@ -40,6 +40,12 @@ def _values(meta: Metadata) -> str:
 
 
 def _describe(model: Model) -> None:
+    from ..model import cautions, purpose
+
+    typer.echo(purpose(model.meta))
+    for line in cautions(model.meta):
+        typer.echo(line)
+    typer.echo()
     meta = model.meta.model_dump(mode="json")
     training, scores = meta.pop("training"), meta.pop("scores")
     lines = {"file": str(model.path), "sha256": model.sha256, **meta}

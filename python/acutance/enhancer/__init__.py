@@ -363,7 +363,7 @@ class Enhancer:
     ) -> Finish:
         """Enhance the next picture of a sequence: at once, because the one after it needs the result."""
         past = sequence.before(frame)
-        planned = self._routes.of(model)[0].named_in(derivation)
+        planned = self._routes.of(model, (frame.rows, frame.cols))[0].named_in(derivation)
         if past is not None and past.derivation == planned and past.shows(frame):
             sequence.keep(dataclasses.replace(past, frame=frame))
             return lambda: (past.made, past.derivation, ())
