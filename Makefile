@@ -52,7 +52,7 @@ quality: $(DONE)/all  ## score every model on the test split of ACUTANCE_DATA; r
 	$(BIN)/acutance evaluate $(ACUTANCE_DATA) --split test --scale 2,3,4 --limit 10 -o docs/quality
 	$(BIN)/python -m acutance.evaluate.volume $(ACUTANCE_DATA) --split test --side 64 -o docs/quality/volume.json
 	$(BIN)/python -m acutance.evaluate.page docs/quality/quality.json -o docs/quality.md
-	$(BIN)/python -m acutance.export.cards docs/models --quality docs/quality/quality.json
+	$(BIN)/python -m acutance.export.cards docs/models --quality docs/quality/quality.json --data $(ACUTANCE_DATA)
 
 models: $(DONE)/all  ## make the fp16 and int8 files of every model anew from ACUTANCE_DATA, and the cards
 	$(BIN)/python -m acutance.export.all python/acutance/models --cards docs/models --data $(ACUTANCE_DATA) \

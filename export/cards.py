@@ -156,22 +156,21 @@ def _precisions(variants: Sequence[Model]) -> str:
 def _reported(report: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
     """Return a row of a report: scores, and the gain over cubic and over the rival that comes nearest."""
     scores, against = row["scores"], row["against"]
-    rivals = [r["method"] for r in report["rows"] if r.get("kind", "rival") == "rival"]
-    known = [name for name in against if name in rivals] or list(against)
-    best = min(known, key=lambda name: float(against[name]["psnr"]["mean"]))
+    rivals = {r["method"] for r in report["rows"] if r["kind"] == "rival"}
+    best = min(rivals & against.keys(), key=lambda name: float(against[name]["psnr"]["mean"]))
     cells = [row["modality"], row["degradation"], str(row["subjects"])]
     cells += [_interval(scores["psnr"]), _interval(scores["psnr_fg"])]
     cells += [f"{scores[k]['mean']:.4f}" for k in ("ssim", "haarpsi")]
     cells.append(_interval(against["cubic"]["psnr"], "+") if "cubic" in against else "-")
     cells += [
         f"{_interval(against[best]['psnr'], '+')} ({best})",
-        f"{against[best]['psnr'].get('worst', math.nan):+.2f}",
+        f"{against[best]['psnr']['worst']:+.2f}",
     ]
     return [*cells, f"{row['block_error']:g}"]
 
 
 def _interval(found: Mapping[str, float], sign: str = "") -> str:
-    low, high = found.get("low", math.nan), found.get("high", math.nan)
+    low, high = found["low"], found["high"]
     said = f"{found['mean']:{sign}.2f}"
     return said if math.isnan(low) else f"{said} [{low:{sign}.2f}, {high:{sign}.2f}]"
 

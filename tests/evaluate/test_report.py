@@ -100,11 +100,3 @@ def test_a_file_that_is_no_report_is_refused(tmp_path: Path, text: str | None, w
         path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=wanted):
         report.load(path)
-
-
-def test_rows_of_a_card_are_flat() -> None:
-    (row,) = report.card_rows({"rows": _rows()}, "ours")
-    assert row["psnr_gain"] == {"cubic": 1.0}
-    assert row["psnr"] == pytest.approx((32.75 + 40.25) / 2)
-    assert row["degradation"] == "psf 0"
-    assert report.card_rows({"rows": _rows()}, "theirs") == []

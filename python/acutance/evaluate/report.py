@@ -176,19 +176,6 @@ def _subjects(found: Sequence[Record], score: str) -> dict[str, float]:
     return statistics.per_subject([(r.subject, r.scores[score]) for r in found])
 
 
-def card_rows(report: Mapping[str, Any], model: str) -> list[dict[str, Any]]:
-    """Return a model's rows, flat, for its metadata (``scores.rows``): PSNR, SSIM and the gain over each rival."""
-    out = []
-    for row in report["rows"]:
-        if row["method"] != model:
-            continue
-        flat = {k: row[k] for k in ("modality", "degradation", "subjects", "slices", "block_error")}
-        flat.update({k: round(row["scores"][k]["mean"], 4) for k in ("psnr", "psnr_fg", "ssim", "haarpsi")})
-        flat["psnr_gain"] = {rival: round(x["psnr"]["mean"], 3) for rival, x in row["against"].items()}
-        out.append(flat)
-    return out
-
-
 def save(report: Mapping[str, Any], path: Path) -> None:
     """Write a report as JSON."""
     text = json.dumps(_to_json(report), indent=1, allow_nan=False)

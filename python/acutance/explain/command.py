@@ -38,8 +38,8 @@ def explain(
     ] = None,
 ) -> None:
     """Show where the detail at one place of the result comes from, in one picture, and say it in numbers."""
-    frame = _frame(path, slice_, modality)
-    found = explained(frame, _model(model, frame, scale), _place(at))
+    place, frame = _place(at), _frame(path, slice_, modality)
+    found = explained(frame, _model(model, frame, scale), place)
     out = output or Path(f"{path.name.partition('.')[0]}-explained.png")
     picture.draw(found, out)
     for name, text in found.numbers():
