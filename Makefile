@@ -51,6 +51,8 @@ wheel: export ACUTANCE_CUDA_ARCHITECTURES =
 quality: $(DONE)/all  ## score every model on the test split of ACUTANCE_DATA; rewrite docs/quality.md, its pictures and the cards
 	$(BIN)/acutance evaluate $(ACUTANCE_DATA) --split test --scale 2,3,4 --limit 10 -o docs/quality
 	$(BIN)/python -m acutance.evaluate.volume $(ACUTANCE_DATA) --split test --side 64 -o docs/quality/volume.json
+	$(BIN)/python -m acutance.evaluate.sequence $(ACUTANCE_DATA) --split test -o docs/quality/sequence.json
+	$(BIN)/python -m acutance.evaluate.guided $(ACUTANCE_DATA) --split test -o docs/quality/guided.json
 	$(BIN)/python -m acutance.evaluate.page docs/quality/quality.json -o docs/quality.md
 	$(BIN)/python -m acutance.export.cards docs/models --quality docs/quality/quality.json --data $(ACUTANCE_DATA)
 

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("skimage")
 
 from acutance.errors import UsageError
-from acutance.evaluate import page, sequence
+from acutance.evaluate import methods, page, sequence
 
 ROLES = ("lr", "lr_previous", "previous", "state")
 
@@ -109,3 +109,15 @@ def test_a_model_that_gives_the_base_is_named(folder: Path, make_model: Callable
 def test_a_split_without_a_clip_is_refused(folder: Path, remembers: str) -> None:
     with pytest.raises(UsageError, match="no test clip of US or ENDO"):
         sequence.main(folder, [remembers], [], "test", None, 0, 1)
+
+
+def test_with_no_names_the_shipped_models_are_taken(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sequence, "shipped", lambda role: [])
+    out = tmp_path / "none.json"
+    sequence.main(folder, None, None, "val", out, 0, 1)
+    assert "nothing is scored" in capsys.readouterr().out and not out.exists()
+    assert "gray-rt-x2" in methods.plain("gray-rt-x2", {"US"})
+    assert methods.plain("gray-rt-x2", {"XX"}) == []
+    assert "gray-rt-x2" not in methods.shipped("state") and "gray-rt-x2" in methods.shipped("lr")

@@ -30,7 +30,7 @@ from ..errors import UsageError
 from ..geometry import Array, Frame
 from ..guide import Guide
 from . import rivals, scans, score, statistics
-from .methods import CODES
+from .methods import CODES, plain, shipped
 from .run import degraded
 
 MODALITY = "MR"
@@ -141,7 +141,6 @@ def measure(
     truths = series.truths(scale)
     if limit and len(truths) > limit:
         truths = [truths[i] for i in np.linspace(0, len(truths) - 1, limit).astype(int)]
-    names = [_contrast(target), _contrast(guide)]
     spacing = None if series.spacing is None else (series.spacing[0] * scale, series.spacing[1] * scale)
     peak = series.value_range[1] - series.value_range[0]
     with contextlib.ExitStack() as stack:
@@ -156,7 +155,7 @@ def measure(
             results |= enlarge(frame, seen, other.value_range, methods, enhancers)
             for name, result in results.items():
                 found = score.psnr(score.inner(truth, scale), score.inner(result, scale), peak, mask)
-                yield Score(target.subject, *names, name, found)
+                yield Score(target.subject, _contrast(target), _contrast(guide), name, found)
 
 
 def enlarge(
@@ -224,14 +223,22 @@ def section(scores: Sequence[Score], split: str) -> dict[str, Any]:
 
 def main(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder with MANIFEST.csv.")],
-    model: Annotated[list[str], typer.Option(help="Guided models: names or .onnx files.")],
-    against: Annotated[list[str] | None, typer.Option(help="Models without a guide to compare with.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Guided models: names or .onnx files (default: all shipped).")
+    ] = None,
+    against: Annotated[
+        list[str] | None, typer.Option(help="Models without one to compare with (default: shipped rt and bal).")
+    ] = None,
     split: Annotated[str, typer.Option(help="train, val or test; test is for releases only.")] = "val",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="JSON file with the section.")] = None,
     limit: Annotated[int, typer.Option(help="At most so many slices of a scan; 0: all.")] = 0,
 ) -> None:
     """Score guided models on the coregistered scans of a data set."""
-    methods, scale = methods_of(model, against or [])
+    names = model or shipped("guide")
+    if not names:
+        typer.echo("no model that comes with the package takes a guide: nothing is scored")
+        return
+    methods, scale = methods_of(names, plain(names[0], set(CODES[MODALITY])) if against is None else against)
     found = pairs(data, split)
     if not found:
         raise UsageError(f"{data} has no {split} scans of one coregistered group")

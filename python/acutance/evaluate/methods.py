@@ -191,3 +191,14 @@ def usable(methods: Sequence[Method], modality: str, scale: int) -> list[Method]
         return bool(m.target) or m.name in known
 
     return [m for m in methods if fits(m)]
+
+
+def shipped(role: str) -> list[str]:
+    """Return the names of the shipped models that have an input of a role."""
+    return [n for n in models.names() if any(i.role == role for i in models.load(n).meta.inputs)]
+
+
+def plain(name: str, codes: set[str]) -> list[str]:
+    """Return the shipped ``rt`` and ``bal`` of the scale of a model that were made for one of some DICOM modalities."""
+    ends = tuple(f"-{kind}-x{models.load(name).meta.scale}" for kind in ("rt", "bal"))
+    return [n for n in models.names() if n.endswith(ends) and codes & set(models.load(n).meta.modalities)]

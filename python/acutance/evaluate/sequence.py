@@ -31,7 +31,7 @@ from ..errors import UsageError
 from ..geometry import Array, Frame, robust_range
 from ..sequence import Sequence as Memory
 from . import scans, score, statistics
-from .methods import CODES
+from .methods import CODES, plain, shipped
 
 MODALITIES = ("US", "ENDO")
 """That are looked through for clips."""
@@ -128,7 +128,8 @@ Flow = Callable[[Array], Array]
 
 def flow(truth: Array, before: Array) -> Flow:
     """Return what moves a picture of the frame before to where its content is in this one."""
-    rows, cols = optical_flow_ilk(truth.astype(np.float32), before.astype(np.float32), radius=FLOW_RADIUS)
+    pair = truth.astype(np.float32), before.astype(np.float32)
+    rows, cols = optical_flow_ilk(*pair, radius=FLOW_RADIUS)  # type: ignore[no-untyped-call]
     at = np.indices(truth.shape).astype(np.float32) + np.stack([rows, cols])
     return lambda picture: np.asarray(ndimage.map_coordinates(picture.astype(np.float32), at, order=1, mode="nearest"))
 
@@ -213,15 +214,25 @@ def _of(scores: Sequence[Score], modality: str, row: str, method: str) -> list[S
 
 def main(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder with MANIFEST.csv.")],
-    model: Annotated[list[str], typer.Option(help="Models with a memory: names or .onnx files.")],
-    against: Annotated[list[str] | None, typer.Option(help="Models without one to compare with.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Models with a memory: names or .onnx files (default: all shipped).")
+    ] = None,
+    against: Annotated[
+        list[str] | None, typer.Option(help="Models without one to compare with (default: shipped rt and bal).")
+    ] = None,
     split: Annotated[str, typer.Option(help="train, val or test; test is for releases only.")] = "val",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="JSON file with the section.")] = None,
     frames: Annotated[int, typer.Option(help="At most so many frames of a clip; 0: all.")] = 0,
     threads: Annotated[int, typer.Option(help="Threads; 0: one per processor.")] = 0,
 ) -> None:
     """Score models with a memory on the clips of a data set."""
-    methods, scale = methods_of(model, against or [])
+    names = model or shipped("state")
+    if not names:
+        typer.echo("no model that comes with the package remembers: nothing is scored")
+        return
+    methods, scale = methods_of(
+        names, plain(names[0], {code for m in MODALITIES for code in CODES[m]}) if against is None else against
+    )
     found = clips(data, split, scale, frames)
     if not found:
         raise UsageError(f"{data} has no {split} clip of {' or '.join(MODALITIES)}")
