@@ -113,7 +113,7 @@ def test_is_the_oracles(
         assert dtype == "float32" or (near > 0).mean() <= 0.02 or out.size < 500
 
 
-@tried(max_examples=40)
+@tried(max_examples=100)
 @given(
     seed=st.integers(0, 2**32 - 1),
     dtype=st.sampled_from(["uint8", "int16", "uint16"]),
@@ -166,7 +166,7 @@ def test_a_large_common_part_lifts_no_sample_above_the_highest(core: ModuleType)
     assert (out.reshape(4, 4, 16, 4).sum(axis=(1, 3), dtype=int) == 16 * 254).all()
 
 
-@tried(max_examples=40)
+@tried(max_examples=100)
 @given(
     seed=st.integers(0, 2**32 - 1),
     scale=st.sampled_from([2, 3, 4]),
@@ -227,7 +227,7 @@ def test_every_kind_of_overflow_is_counted(core: ModuleType) -> None:
     assert core.assemble(residual, picture, plan, gain=1e-20)[1] == _found(core, 2)
 
 
-@tried(max_examples=40)
+@tried(max_examples=100)
 @given(
     seed=st.integers(0, 2**32 - 1),
     rows=st.integers(1, 60),
@@ -264,7 +264,7 @@ def test_any_tile_gives_the_same_picture(
     assert np.array_equal(pictures[0], pictures[2]) and np.array_equal(pictures[1], pictures[2])
 
 
-@tried(max_examples=40)
+@tried(max_examples=100)
 @given(
     rows=st.integers(1, 90),
     cols=st.integers(1, 90),

@@ -2,19 +2,32 @@
 
 python tools/check_cuda.py BUILD_FOLDER [ARCHITECTURE...]
 
-Fails too when there is no CUDA module, when an architecture that is named was not compiled for, and when the installed
-module does not import. It must do so on a machine without a GPU.
+Fails too when an architecture's machine code is larger than CODE bytes, when there is no CUDA module, when an
+architecture that is named was not compiled for, and when the installed module does not import. It must do so on a
+machine without a GPU.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import struct
 import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+CODE = 3_500_000
+"""Most bytes of machine code for one architecture, before compression: 2,465,448 for sm_80 with CUDA 13.0, and slack
+for newer compilers and wider instructions. Templates that multiply show here first."""
+
+FATBIN, ENTRY = struct.Struct("<IHHQ"), struct.Struct("<HHIQIIHHIIIQQQ")
+"""Header of a fat binary (magic, version, its own size, bytes that follow) and of an entry in it: kind, version, its
+own size, bytes that follow, compressed size, options, minor, major, architecture, name, its length, flags, reserved,
+size once decompressed. cuobjdump prints the same, but does not come with every toolkit."""
+
+MAGIC, MACHINE_CODE = 0xBA55ED50, 2
 
 KERNEL = re.compile(
     r"Compiling entry function '(?P<symbol>\w+)' for 'sm_(?P<architecture>\d+)\w*'\n"
@@ -60,6 +73,32 @@ def read_log(text: str) -> list[Kernel]:
     named = text.count("Compiling entry function")
     if len(found) != named:
         raise ValueError(f"the log names {named} kernels and says of {len(found)} what they use")
+    return found
+
+
+def code_sizes(module: bytes) -> dict[int, int]:
+    """Return the bytes of machine code in a compiled module by architecture, decompressed.
+
+    Raises
+    ------
+    ValueError
+        There is a fat binary that cannot be read.
+    """
+    found: dict[int, int] = {}
+    at = module.find(MAGIC.to_bytes(4, "little"))
+    while at >= 0:
+        _, version, header, size = FATBIN.unpack_from(module, at)
+        if version != 1 or at + header + size > len(module):
+            raise ValueError(
+                f"the fat binary at {at} has version {version} and {size} bytes; wanted version 1, within the file"
+            )
+        place, end = at + header, at + header + size
+        while place < end:
+            kind, _, own, length, *_, architecture, _, _, _, _, whole = ENTRY.unpack_from(module, place)
+            if kind == MACHINE_CODE:
+                found[architecture] = found.get(architecture, 0) + (whole or length)
+            place += own + length
+        at = module.find(MAGIC.to_bytes(4, "little"), end)
     return found
 
 
@@ -113,7 +152,15 @@ def module_problems() -> list[str]:
     if _native.cuda is None:
         return ["the installed acutance has no CUDA module; cmake's verdict on nvcc says why (pip install -v)"]
     print(f"{_native.cuda.__file__} imports; CUDA devices: {_native.cuda_device_count()}")
-    return []
+    return size_problems(code_sizes(Path(_native.cuda.__file__).read_bytes()))
+
+
+def size_problems(sizes: dict[int, int]) -> list[str]:
+    """Print the size of each architecture's code, and return what is too large, a line each."""
+    if not sizes:
+        return ["the CUDA module holds no machine code"]
+    print("machine code: " + ", ".join(f"sm_{a} {n / 1e6:.2f} MB" for a, n in sorted(sizes.items())))
+    return [f"sm_{a}: {n} bytes of machine code, wanted at most {CODE}" for a, n in sorted(sizes.items()) if n > CODE]
 
 
 def main(arguments: list[str]) -> int:

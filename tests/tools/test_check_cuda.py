@@ -51,6 +51,26 @@ def test_names_what_is_wrong(check: SimpleNamespace) -> None:
     ]
 
 
+def module(check: SimpleNamespace, *entries: tuple[int, int, int, int]) -> bytes:
+    """Return a file with a fat binary; entries are kind, architecture, bytes as they lie and once decompressed."""
+    body = b""
+    for kind, architecture, size, whole in entries:
+        body += check.ENTRY.pack(kind, 257, 64, size, size, 0, 0, 9, architecture, 0, 0, 0, 0, whole) + b"\7" * size
+    return b"\x7fELF" + check.FATBIN.pack(check.MAGIC, 1, 16, len(body)) + body + b"rest"
+
+
+def test_code_is_measured_once_decompressed(check: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
+    """PTX (kind 1) does not count, nor how well code packs; a small one lies as it is."""
+    data = module(check, (1, 90, 50, 9_000_000), (2, 80, 30, 2_400_000), (2, 90, 40, 4_000_000), (2, 90, 24, 0))
+    sizes = check.code_sizes(data + module(check, (2, 80, 10, 100_000)))
+    assert sizes == {80: 2_500_000, 90: 4_000_024}
+    assert check.size_problems(sizes) == [f"sm_90: 4000024 bytes of machine code, wanted at most {check.CODE}"]
+    assert "sm_80 2.50 MB, sm_90 4.00 MB" in capsys.readouterr().out
+    assert check.size_problems(check.code_sizes(b"no CUDA in here")) == ["the CUDA module holds no machine code"]
+    with pytest.raises(ValueError, match="wanted version 1, within the file"):
+        check.code_sizes(data[:60])
+
+
 def test_a_log_that_is_not_understood_is_refused(check: SimpleNamespace) -> None:
     with pytest.raises(ValueError, match="names 1 kernels and says of 0"):
         check.read_log(log(("k", "sm_80", 32, 0, 0)).replace("bytes stack frame", "octets of stack"))
