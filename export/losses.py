@@ -79,7 +79,7 @@ class Judge:
         self, reference: Model, data: str | os.PathLike[str], split: str = "val", per_scan: int = 0, limit: int = 0
     ) -> None:
         meta = reference.meta
-        self.cases = validate.degraded(data, modalities(meta), meta.scale, meta.mapping, split, per_scan)
+        self.cases = validate.degraded(data, modalities(meta), meta.scale, meta.mapping, split, per_scan, meta.denoises)
         if 0 < limit < len(self.cases):
             self.cases = [self.cases[i] for i in np.linspace(0, len(self.cases) - 1, limit).astype(int)]
         if not self.cases:

@@ -24,7 +24,7 @@ from ..train import validate
 from . import losses, onnx_file
 from .finetune import STEPS, finetune
 from .half import half
-from .quantise import F32, METHODS, Int8, Method, Scheme, calibrate, convolutions, quantise
+from .quantise import F32, METHODS, Int8, Method, Scheme, calibrate, convolutions, correct, quantise
 
 CALIBRATION = 16
 """Slices of the `train` split that activations are calibrated on."""
@@ -111,7 +111,7 @@ class Workshop:
         """Some slices of every scan of `train`, in every degradation of the protocol, in random order."""
         meta = self.source.meta
         kinds = losses.modalities(meta)
-        found = validate.degraded(self.data, kinds, meta.scale, meta.mapping, "train", per_scan=2)
+        found = validate.degraded(self.data, kinds, meta.scale, meta.mapping, "train", 2, meta.denoises)
         return [found[i] for i in np.random.default_rng(0).permutation(len(found))]
 
     @functools.cached_property
@@ -246,6 +246,7 @@ class Workshop:
         if choice is not None:
             graph, ranges = self._tuned(choice) if choice.tuned else (self.graph, self.ranges(choice.method))
             graph = quantise(graph, choice.scheme, ranges)
+            correct(self.graph, graph, self.pictures)
         else:
             graph = half(self.graph) if precision == "fp16" else self.graph
         onnx_file.bare(graph)

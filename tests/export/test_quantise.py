@@ -132,6 +132,21 @@ def test_convolutions_alone_see_8_bits(tiny: Path, scheme: Scheme) -> None:
         assert shifted.count(False) == 1 if scheme.centred else not any(shifted)  # the input is never shifted
 
 
+@pytest.mark.parametrize("scheme", [Scheme("int8-trt", centred=True), Scheme("int8-cpu")], ids=["trt", "cpu"])
+def test_the_mean_is_put_back(tiny: Path, single: None, scheme: Scheme) -> None:
+    graph, seen = graph_of(tiny), pictures()
+    made = quantise.quantise(graph, scheme, quantise.calibrate(graph, seen, LARGEST))
+
+    def moved() -> float:
+        lit = [x[0, 0] > quantise.DARK for x in seen]
+        both = [(run(graph, x)[0][:, at], run(made, x)[0][:, at]) for x, at in zip(seen, lit, strict=True)]
+        return max(abs(float(np.mean([(b - a)[k].mean() for a, b in both]))) for k in range(4))
+
+    before = moved()
+    quantise.correct(graph, made, seen)
+    assert moved() < 0.2 * before
+
+
 def test_levels_hold_the_range_and_zero() -> None:
     for low, high in ((0.0, 2.55), (-0.28, 5.0), (-1.0, 1.0), (0.5, 1.0), (-3.0, -1.0)):
         step, zero = quantise.grid(low, high)
