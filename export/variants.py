@@ -163,12 +163,12 @@ class Workshop:
         Raises
         ------
         ModelError
-            The network wants more than a picture, or sees all of it.
+            The network wants or gives more than a picture, or sees all of it.
         """
         meta = self.source.meta
-        if meta.halo is None or [i.role for i in meta.inputs] != ["lr"]:
+        if meta.halo is None or [part.role for part in (*meta.inputs, *meta.outputs)] != ["lr", "residual"]:
             raise ModelError(
-                "8 bits are calibrated on single pictures cut into tiles; it wants others", self.source.path
+                "8 bits are for networks that turn a tile into a residual and nothing else", self.source.path
             )
         first, *_, last = convolutions(self.graph)
         ends = (first, last) if precision == "int8-trt" else (first,)

@@ -22,6 +22,10 @@ class Shifted(networks.Network):
         super().__init__()
         self.scale, self.away, self.gain = scale, away, gain
 
+    @classmethod
+    def settings_of(cls, weights: dict[str, Tensor]) -> dict[str, int]:
+        return {}
+
     @property
     def radius(self) -> int:
         return self.away

@@ -167,7 +167,8 @@ class _Detector:
 
     def enlarged(self, x: Tensor) -> Tensor:
         """Return base and residual of the core of ``[N, 1, 2 radius + 1, 2 radius + 1]``."""
-        residual = self.network(x, padding=0)
+        made = self.network(x, padding=0)
+        residual: Tensor = made[0] if isinstance(made, tuple) else made
         spare = (residual.shape[-1] - 2 * self.core - 1) // 2
         residual = residual[:, :, spare : spare + 2 * self.core + 1, spare : spare + 2 * self.core + 1]
         return self.base @ x @ self.base.T + functional.pixel_shuffle(residual, self.scale)
