@@ -166,7 +166,7 @@ class Workshop:
             The network wants or gives more than a picture, or sees all of it.
         """
         meta = self.source.meta
-        if meta.halo is None or [part.role for part in (*meta.inputs, *meta.outputs)] != ["lr", "residual"]:
+        if meta.halo is None or [*(i.role for i in meta.inputs), *(o.role for o in meta.outputs)] != ["lr", "residual"]:
             raise ModelError(
                 "8 bits are for networks that turn a tile into a residual and nothing else", self.source.path
             )
