@@ -95,7 +95,9 @@ def test_what_a_network_made_is_not_the_base_and_says_so(
     pixels = {}
     for which in (name, "base"):
         out = tmp_path / f"{which}.nii"
-        ran = run("enhance", source, "-o", out, "--model", which, "--scale", meta.scale, "--modality", meta.modalities[0])
+        ran = run(
+            "enhance", source, "-o", out, "--model", which, "--scale", meta.scale, "--modality", meta.modalities[0]
+        )
         assert ran.code == 0 and which in ran.out
         record = nifti.read_record(out)
         assert record is not None and {d.model for d in record.derivations} == {which}
