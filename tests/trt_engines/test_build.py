@@ -235,6 +235,6 @@ def test_options_that_do_not_fit_the_model(fake: ModuleType, small: Any, gpu: De
     with pytest.raises(ModelError, match=r"is int8-cpu, which TensorRT does not take"):
         build(small("int8-cpu"), Options(precision="int8"), gpu, flavour=fake.load())
     with pytest.raises(UsageError, match="a tile of 14 is all halo"):
-        build(small("fp16", halo=7), Options(tile=14), gpu, flavour=fake.load())
+        build(models.load("ct-rt-x2", "fp16"), Options(tile=14), gpu, flavour=fake.load())
     with pytest.raises(UsageError, match="a tile of 100 is no multiple of 8"):
         build(small("fp16", multiple_of=8), Options(tile=100), gpu, flavour=fake.load())

@@ -27,9 +27,9 @@ def test_every_setting_is_in_the_table_with_its_default() -> None:
 def test_recipes_and_options_exist(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(f"`{name}`" in PAGE for name in options.recipes())
     said = ""
-    for command in (["build"], ["engines", "prune"], ["engines", "list"], ["engines", "verify"]):
+    for command in (["build"], ["enhance"], ["engines", "prune"], ["engines", "list"], ["engines", "verify"]):
         with pytest.raises(SystemExit) as ended:
             cli.main([*command, "--help"])
         assert not ended.value.code
         said += capsys.readouterr().out
-    assert all(option in said for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGE))
+    assert all(option in said for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", PAGE))
