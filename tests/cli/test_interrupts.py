@@ -16,7 +16,7 @@ import acutance
 from acutance.beside import is_temporary
 from acutance.cli import results
 
-COUNT = 12
+COUNT = 32
 DEADLINE = 60.0
 """Seconds after which a started command must have come so far."""
 
