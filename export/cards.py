@@ -18,7 +18,7 @@ from . import failures, sensitivity
 
 GUARDS = {
     "box": "Every block of the output averages to its input pixel exactly, unless the user says otherwise.",
-    "none": "The output's blocks do not average to the input: the network also undoes blur.",
+    "none": "The output's blocks do not average to the input: the network also undoes blur, or takes noise away.",
 }
 
 
