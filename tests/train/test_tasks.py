@@ -58,7 +58,7 @@ def export(*arguments: str) -> str:
     return result.output
 
 
-@pytest.mark.parametrize("name", ["ct-bal-x2-q", "ct-gan-x2", "mr-bal-x2-q"])
+@pytest.mark.parametrize("name", ["ct-bal-x2", "ct-bal-x2-q", "ct-gan-x2", "mr-bal-x2-q"])
 def test_a_recipe_goes_on_and_becomes_a_model(small_data: Path, start: Path, tmp_path: Path, name: str) -> None:
     recipe = reduced(name, start)
     whole = train(recipe, small_data, tmp_path / "whole")
