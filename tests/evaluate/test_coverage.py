@@ -12,7 +12,7 @@ pytest.importorskip("nibabel")
 pytest.importorskip("skimage")
 
 from acutance.errors import UsageError
-from acutance.evaluate import coverage, page, rivals, scans, score
+from acutance.evaluate import coverage, rivals, scans, score, section
 from acutance.evaluate.methods import Method
 
 CT = {
@@ -64,7 +64,7 @@ def test_a_model_without_bounds_is_refused(small_data: Path, make_model) -> None
 def test_the_section_has_a_line_for_each_subject(small_data: Path, make_mixer, tmp_path: Path) -> None:
     path = bounded(make_mixer, 50, 50)
     coverage.main(small_data, [str(path)], "train", tmp_path / "out" / "coverage.json", 1)
-    made = page.further(tmp_path / "out" / "coverage.json")
+    made = section.read(tmp_path / "out" / "coverage.json")
     assert made == json.loads((tmp_path / "out" / "coverage.json").read_text())
     assert [line[3] for line in made["lines"]] == ["a", "b", "mean of 2"] * 4
     a, b, mean = (float(line[5]) for line in made["lines"][:3])

@@ -13,7 +13,7 @@ nibabel = pytest.importorskip("nibabel")
 pytest.importorskip("skimage")
 
 from acutance.errors import UsageError  # noqa: E402
-from acutance.evaluate import guided, page  # noqa: E402
+from acutance.evaluate import guided, section  # noqa: E402
 
 PERCENTILE = {"kind": "percentile", "low": 0.1, "high": 99.9}
 
@@ -52,7 +52,7 @@ def test_scans_of_a_group_are_paired_both_ways(folder: Path) -> None:
 def test_the_section_shows_what_a_guide_is_worth(folder: Path, helped: str, tmp_path: Path) -> None:
     out = tmp_path / "out" / "guided.json"
     guided.main(folder, [helped], [], "val", out, 0)
-    found = page.further(out)
+    found = section.read(out)
     assert "n = 1 subject:" in found["text"] and "no interval" in found["text"]
     psnr = {(line[0], line[1], line[2]): float(line[5]) for line in found["lines"]}
     for a, b in (("T1", "T2"), ("T2", "T1")):

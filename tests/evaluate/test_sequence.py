@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("skimage")
 
 from acutance.errors import UsageError
-from acutance.evaluate import methods, page, sequence
+from acutance.evaluate import methods, section, sequence
 
 ROLES = ("lr", "lr_previous", "previous", "state")
 
@@ -87,7 +87,7 @@ def test_methods_are_with_and_without_a_memory(remembers: str, make_model: Calla
 def test_the_section_holds_every_method_and_can_be_shown(folder: Path, remembers: str, tmp_path: Path) -> None:
     out = tmp_path / "out" / "sequence.json"
     sequence.main(folder, [remembers], [], "val", out, 0, 1)
-    found = page.further(out)
+    found = section.read(out)
     assert [line[2] for line in found["lines"]] == 2 * ["truth", "cubic", "us-mean-x2, frame by frame", "us-mean-x2"]
     assert "n = 1" in found["text"]
     scores = {(s["degradation"], s["method"]): s for s in json.loads(out.read_text())["scores"]}

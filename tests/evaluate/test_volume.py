@@ -11,7 +11,7 @@ import pytest
 
 from acutance import Enhancer
 from acutance.errors import UsageError
-from acutance.evaluate import page, scans, volume
+from acutance.evaluate import scans, section, volume
 
 
 def ball(slices: int = 26, side: int = 40) -> np.ndarray:
@@ -53,8 +53,8 @@ def test_the_network_is_above_interpolation_and_keeps_the_means(data: Path) -> N
 def test_the_report_is_a_section_of_the_page(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(volume, "KINDS", (volume.Thick(2, 2), volume.Thick(3, 2)))
     volume.main([str(data), "--side", "24", "--model", "base", "-o", str(data / "out" / "v.json")])
-    section = page.further(data / "out" / "v.json")
-    assert [line[:3] for line in section["lines"]] == [
+    made = section.read(data / "out" / "v.json")
+    assert [line[:3] for line in made["lines"]] == [
         ["CT", "2 apart, 2 thick", "1"],
         ["CT", "3 apart, 2 thick, gap", "1"],
     ]

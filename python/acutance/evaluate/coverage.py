@@ -1,13 +1,12 @@
 """How often the truth lies within the bounds that a model gives: subject by subject, beside the 90 % that it aims at.
 
 ``python -m acutance.evaluate.coverage DATA --model ct-bal-x2-q`` prints a table and writes it as a further section of
-the page, see :func:`acutance.evaluate.page.further`.
+the page, see :func:`acutance.evaluate.section.read`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,13 +15,13 @@ import numpy as np
 import typer
 
 from .. import model as models
-from ..beside import beside
 from ..cli.ending import end
 from ..errors import UsageError
 from ..geometry import Array
 from . import scans, score
 from .methods import CODES, Input, Method, enhance
 from .run import degraded
+from .section import give
 
 AIM = 90
 """Percent of the truth that is to lie within the bounds."""
@@ -128,13 +127,7 @@ def main(
                     found += measure(scan, [method], meta.scale, limit)
     if not found:
         raise UsageError(f"{data} has no {split} scans of what {', '.join(model)} are for")
-    made = section(found, split, limit)
-    for line in [made["heads"], *made["lines"]]:
-        typer.echo("\t".join(line))
-    if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with beside(output) as file:
-            file.write(json.dumps(made, indent=1).encode())
+    give(section(found, split, limit), output)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +22,6 @@ from numpy.typing import NDArray
 
 from .. import degrade
 from .. import model as models
-from ..beside import beside
 from ..cli.ending import end
 from ..enhancer import Enhancer
 from ..errors import UsageError
@@ -32,6 +30,7 @@ from ..guide import Guide
 from . import rivals, scans, score, statistics
 from .methods import CODES, plain, shipped
 from .run import degraded
+from .section import give
 
 MODALITY = "MR"
 
@@ -198,7 +197,7 @@ def _contrast(scan: scans.Scan) -> str:
 
 
 def section(scores: Sequence[Score], split: str) -> dict[str, Any]:
-    """Return a section of ``docs/quality.md`` (see :func:`acutance.evaluate.page.further`), and the means."""
+    """Return a section of ``docs/quality.md`` (see :func:`acutance.evaluate.section.read`), and the means."""
     grouped: dict[tuple[str, str, str], list[tuple[str, float]]] = defaultdict(list)
     for s in scores:
         grouped[s.target, s.guide, s.method].append((s.subject, s.psnr))
@@ -242,13 +241,7 @@ def main(
     found = pairs(data, split)
     if not found:
         raise UsageError(f"{data} has no {split} scans of one coregistered group")
-    made = section([one for pair in found for one in measure(*pair, methods, scale, limit)], split)
-    for line in [made["heads"], *made["lines"]]:
-        typer.echo("\t".join(line))
-    if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with beside(output) as file:
-            file.write(json.dumps(made, indent=1).encode())
+    give(section([one for pair in found for one in measure(*pair, methods, scale, limit)], split), output)
 
 
 if __name__ == "__main__":

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..cli.ending import end
-from ..errors import InputError
-from . import lesions, report, run, table
+from . import lesions, report, run, section, table
 from .command import picture_name
 
 HEAD = """# How good it is
@@ -174,30 +172,6 @@ def _lesions(found: Mapping[str, Any], scale: int, modality: str, ours: Collecti
     )
 
 
-def further(path: Path) -> dict[str, Any]:
-    """Read a further section: ``title``, ``text``, ``heads`` and ``lines`` of one table, all of them text.
-
-    What is scored by other programs than this one comes by such files: sequences, guides, coverage of quantiles.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read or has not these fields.
-    """
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-        lines = [[str(cell) for cell in line] for line in said["lines"]]
-        heads = [str(head) for head in said["heads"]]
-        found = {"title": str(said["title"]), "text": str(said["text"]), "heads": heads, "lines": lines}
-    except OSError as e:
-        raise InputError(f"cannot be read ({e.strerror})", path) from None
-    except (ValueError, KeyError, TypeError) as e:
-        raise InputError(f"is no section ({e}); wanted title, text, heads and lines", path) from None
-    if any(len(line) != len(heads) for line in lines):
-        raise InputError(f"has lines that are not {len(heads)} cells wide, as its heads are", path)
-    return found
-
-
 def _models(found: Mapping[str, Any]) -> str:
     if not found["models"]:
         return ""
@@ -228,7 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     pictures = os.path.relpath(given.report.resolve().parent, given.output.resolve().parent)
     beside = sorted(p for p in given.report.parent.glob("*.json") if p.name != given.report.name)
-    more = [further(path) for path in (beside if given.more is None else given.more)]
+    more = [section.read(path) for path in (beside if given.more is None else given.more)]
     text = render(report.load(given.report), "" if pictures == "." else Path(pictures).as_posix(), more)
     given.output.write_text(text, encoding="utf-8")
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,7 +23,6 @@ from skimage.registration import optical_flow_ilk
 
 from .. import degrade
 from .. import model as models
-from ..beside import beside
 from ..cli.ending import end
 from ..enhancer import Enhancer
 from ..errors import UsageError
@@ -32,6 +30,7 @@ from ..geometry import Array, Frame, robust_range
 from ..sequence import Sequence as Memory
 from . import scans, score, statistics
 from .methods import CODES, plain, shipped
+from .section import give
 
 MODALITIES = ("US", "ENDO")
 """That are looked through for clips."""
@@ -186,7 +185,7 @@ def measure(clip: Clip, methods: Sequence[Method], scale: int, threads: int = 1)
 
 
 def section(scores: Sequence[Score], split: str) -> dict[str, Any]:
-    """Return a section of ``docs/quality.md`` (see :func:`acutance.evaluate.page.further`), and the scores."""
+    """Return a section of ``docs/quality.md`` (see :func:`acutance.evaluate.section.read`), and the scores."""
     lines = []
     for key, group in itertools.groupby(scores, key=lambda s: (s.modality, s.degradation, s.method)):
         found = list(group)
@@ -238,13 +237,7 @@ def main(
         raise UsageError(f"{data} has no {split} clip of {' or '.join(MODALITIES)}")
     scores = [one for clip in found for one in measure(clip, methods, scale, threads)]
     scores.sort(key=lambda s: (s.modality, s.degradation))
-    made = section(scores, split)
-    for line in [made["heads"], *made["lines"]]:
-        typer.echo("\t".join(line))
-    if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with beside(output) as file:
-            file.write(json.dumps(made, indent=1).encode())
+    give(section(scores, split), output)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from .. import degrade, io, volume
-from ..beside import beside
 from ..cli.ending import end
 from ..enhancer import Enhancer
 from ..errors import UsageError
@@ -25,6 +23,7 @@ from ..files import nifti
 from ..geometry import SCALES, Array
 from ..volume import along
 from . import scans, score, statistics
+from .section import give
 
 MODALITIES = ("CT", "MR")
 LEAST = 24
@@ -155,7 +154,7 @@ def _spline(stack: volume.Stack, grid: volume.Grid) -> along.F32:
 def report(
     data: Path, split: str, model: str = "auto", side: int = SIDE, tell: Callable[[str], None] = lambda text: None
 ) -> dict[str, Any]:
-    """Score every volume of a split, and return what :func:`acutance.evaluate.page.further` reads.
+    """Score every volume of a split, and return what :func:`acutance.evaluate.section.read` reads.
 
     Raises
     ------
@@ -238,15 +237,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--split", default="val", help="train, val or test; test is for releases only")
     parser.add_argument("--model", default="auto", help="auto, a shipped name, an .onnx file or base")
     parser.add_argument("--side", type=int, default=SIDE, help="rows and columns about the middle that are scored")
-    parser.add_argument("-o", "--output", type=Path, help="JSON file for `acutance.evaluate.page --more`")
+    parser.add_argument("-o", "--output", type=Path, help="JSON file with the section")
     given = parser.parse_args(argv)
     made = report(given.data, given.split, given.model, given.side, lambda text: print(text, flush=True))
-    if given.output is not None:
-        given.output.parent.mkdir(parents=True, exist_ok=True)
-        with beside(given.output) as file:
-            file.write(json.dumps(made, indent=1).encode())
-    for line in made["lines"]:
-        print(" | ".join(line))
+    give(made, given.output)
 
 
 if __name__ == "__main__":
