@@ -374,5 +374,6 @@ def test_everything_is_remade_by_one_command(tiny: Path, small_data: Path, tmp_p
     card = (tmp_path / "cards" / "tiny-x2.md").read_text()
     for precision in PRECISIONS:
         row = model.load(tmp_path / f"tiny-x2.{precision}.onnx").meta.scores.rows[0]
-        assert f"| CT {row['row']} | {row['loss']:+.3f} | {row['bias']:+.3f} | 0 |" in card
+        worst = f"{row['loss']:+.3f} ({row['worst_loss']:+.3f}) | {row['bias']:+.3f} ({row['worst_bias']:+.3f})"
+        assert f"| CT {row['row']} | {worst} | 0 |" in card
     assert "| convolution 3 (last) |" in card
