@@ -33,11 +33,15 @@ def assert_same(a: torch.nn.Module, b: torch.nn.Module) -> None:
         assert torch.equal(x, y), name
 
 
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize(("precision", "optimizer"), [("32-true", "adam"), ("bf16-mixed", "adam"), ("32-true", "muon")])
 def test_a_killed_training_goes_on_to_the_same_weights(
-    small_data: Path, recipe_file: Path, tmp_path: Path, precision: str
+    small_data: Path, recipe_file: Path, tmp_path: Path, precision: str, optimizer: str
 ) -> None:
-    recipe = recipes.load(recipe_file, training={"precision": precision})
+    recipe = recipes.load(
+        recipe_file,
+        training={"precision": precision, "optimizer": optimizer},
+        network={"kind": "rt", "width": 24, "depth": 1},
+    )
     whole = train(recipe, small_data, tmp_path / "whole")
     train(recipe, small_data, tmp_path / "killed", stop_at=7)
     resumed = train(recipe, small_data, tmp_path / "killed")

@@ -108,7 +108,7 @@ class _State:
             raise InputError(f"is no checkpoint ({type(e).__name__})", path) from None
         if recipe != self.recipe:
             raise UsageError(f"{path} was made by another recipe; give another folder, or remove it")
-        kept = {"network": (said["network"], said["adam"]), **said.get("others", {})}
+        kept = {"network": (said["network"], said["optimizer"]), **said.get("others", {})}
         for one in self.learners:
             module, optimizer = kept[one.name]
             one.module.load_state_dict(module)
@@ -121,11 +121,11 @@ class _State:
         if not self.fabric.is_global_zero:
             return
         kept = {x.name: (x.module.state_dict(), self.optimizers[x.name].state_dict()) for x in self.learners}
-        network, adam = kept.pop("network")
+        network, optimizer = kept.pop("network")
         said = {
             "recipe": self.recipe.model_dump_json(),
             "network": network,
-            "adam": adam,
+            "optimizer": optimizer,
             "others": kept,
             "average": None if self.average is None else self.average.state_dict(),
             "step": self.step,

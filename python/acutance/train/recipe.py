@@ -281,7 +281,10 @@ class Training(_Strict):
     stop : int, optional
         Step after which the training ends though the schedule would go on, because later weights score worse on val.
     rate, warmup, floor : float, int, float
-        Peak learning rate of Adam, steps up to it, and what is left of it at the end of the cosine, as a part.
+        Peak learning rate, steps up to it, and what is left of it at the end of the cosine, as a part.
+    optimizer : str
+        ``"adam"`` or ``"muon"`` (:class:`acutance.train.muon.Muon`), which takes about the same rates and up to five
+        times as much.
     clip : float
         Largest norm of the gradient.
     ema : float
@@ -308,6 +311,7 @@ class Training(_Strict):
     rate: float = pydantic.Field(default=5e-4, gt=0)
     warmup: int = pydantic.Field(default=200, ge=0)
     floor: Part = 0.01
+    optimizer: Literal["adam", "muon"] = "adam"
     clip: float = pydantic.Field(default=0.5, gt=0)
     ema: float = pydantic.Field(default=0.999, ge=0, lt=1)
     loss: Literal["l1", "l2", "charbonnier"] = "l1"

@@ -15,6 +15,7 @@ from ... import model, networks
 from ...errors import UsageError
 from ...networks import Network, convolutions
 from ...networks.weights import weights_of
+from ..muon import Muon
 from ..recipe import Recipe
 from ..validate import Scorer
 
@@ -89,14 +90,14 @@ class Task(abc.ABC):
     def learner(
         self, name: str, module: nn.Module, rate: float = 1.0, betas: tuple[float, float] = (0.9, 0.999)
     ) -> Learner:
-        """Return a module with Adam for what of it learns, in the memory layout that trains fastest."""
+        """Return a module with the recipe's optimizer, in the memory layout that trains fastest."""
         for weight in module.parameters():
             if weight.dim() == 4:
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
         training = self.recipe.training
         parameters = [p for p in module.parameters() if p.requires_grad]
-        adam = torch.optim.Adam(parameters, lr=rate * training.rate, betas=betas)
-        return Learner(name, module, adam, rate, training.clip)
+        kind: type[Any] = {"adam": torch.optim.Adam, "muon": Muon}[training.optimizer]
+        return Learner(name, module, kind(parameters, lr=rate * training.rate, betas=betas), rate, training.clip)
 
     @abc.abstractmethod
     def load(self, data: str | os.PathLike[str], step: int) -> None:
