@@ -106,14 +106,16 @@ def code(projected: F32, atoms: F32, count: int = ATOMS) -> tuple[NDArray[np.int
     at = np.arange(len(seen))[:, None]
     left, chosen = seen, np.empty((len(seen), 0), dtype=np.int64)
     weights = np.empty((len(seen), 0), dtype=np.float32)
-    for _ in range(count):
+    for found in range(count):
+        if found:
+            rest = projected - np.einsum("nc,ncd->nd", weights, atoms[chosen])
+            left = rest @ atoms.T
         strength = np.abs(left)
         strength[at, chosen] = -1  # an atom is taken once
         chosen = np.concatenate([chosen, strength.argmax(axis=1)[:, None]], axis=1)
         square = gram[chosen[:, :, None], chosen[:, None, :]] + 1e-6 * np.eye(chosen.shape[1], dtype=np.float32)
-        weights = np.linalg.solve(square, seen[at, chosen][:, :, None])[:, :, 0]
-        left = seen - np.einsum("nc,nck->nk", weights, gram[chosen])
-    return chosen, weights.astype(np.float32)
+        weights = np.linalg.solve(square, seen[at, chosen][:, :, None])[:, :, 0].astype(np.float32)
+    return chosen, weights
 
 
 def patches_by_coding(fitted: Fitted, projected: F32) -> F32:
