@@ -20,7 +20,7 @@ from .models import models
 
 GROUP = "acutance.commands"
 
-_EXTRAS = {"build": "tensorrt", "engines": "tensorrt"}
+_EXTRAS = {"build": "tensorrt", "engines": "tensorrt", "view": "serve"}
 """Extras of commands whose extra has another name than they."""
 
 
