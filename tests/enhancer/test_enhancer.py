@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -245,3 +246,42 @@ def test_a_generative_model_says_so(make_model):
         result = Enhancer(make_model(f"a{amount}", perceptual=amount)).run(frame)
         assert result.frame.derivation is not None and result.frame.derivation.generative == (amount > 0)
         assert any("may be made up" in w for w in result.warnings) == (amount > 0)
+
+
+def test_a_base_is_made_as_the_model_would_make_it(make_model: Any) -> None:
+    enhancer = Enhancer(make_model(scale=3, base="lanczos4", guard="box"), threads=1)
+    frame = Frame(np.random.default_rng(0).integers(0, 900, (20, 30)).astype(np.int16), "CT", spacing=(0.9, 0.6))
+    found = enhancer.base(frame, "no time")
+    how = found.frame.derivation
+    assert how is not None
+    assert (how.model, how.base, how.guard, how.scale) == ("base", "lanczos4", "box", 3)
+    assert found.fell_back == "no time" and found.frame.spacing == (pytest.approx(0.3), pytest.approx(0.2))
+    blocks = found.pixels.reshape(20, 3, 30, 3).sum(axis=(1, 3), dtype=np.int64)
+    assert (blocks == 9 * frame.pixels.astype(np.int64)).all()
+    assert enhancer._routes.opened == {}  # no network was touched
+
+
+def test_which_models_want_a_range(make_model: Any) -> None:
+    assert Enhancer("auto").percentiles("MR") == (0.1, 99.9)
+    assert Enhancer("auto").percentiles("CT") is None and Enhancer("base").percentiles("MR") is None
+    wants = make_model(mapping={"kind": "percentile", "low": 1.0, "high": 99.0})
+    assert Enhancer(wants).percentiles("CT") == (1.0, 99.0)
+
+
+def test_a_restart_opens_anew_what_could_not_start(make_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    enhancer = Enhancer(make_model(), threads=1)
+    frame = Frame(np.random.default_rng(0).integers(0, 900, (20, 30)).astype(np.int16), "CT")
+    opens = backends.open_backend
+
+    def fail(*_: Any) -> Any:
+        raise BackendError("no memory")
+
+    monkeypatch.setattr(backends, "open_backend", fail)
+    assert "no memory" in str(enhancer.run(frame).fell_back)
+    monkeypatch.setattr(backends, "open_backend", opens)
+    enhancer.restart()
+    assert enhancer.run(frame).fell_back is None
+    assert enhancer.counters["unavailable"] == 1  # what was counted stays
+    first = next(iter(enhancer._routes.opened.values()))
+    enhancer.restart()
+    assert enhancer.run(frame).fell_back is None and first not in enhancer._routes.opened.values()

@@ -20,10 +20,10 @@ from .. import backends, tiling
 from .. import model as models
 from ..backends.settings import GpuSettings
 from ..errors import UsageError
-from ..geometry import SCALES, Array, Derivation, Frame, refined_spacing
+from ..geometry import SCALES, Array, Derivation, Frame
 from ..guide import Flat, Guide
 from ..sequence import Past, Sequence
-from .picture import as_frame, fallen, task_of, whole
+from .picture import as_frame, enlarged, fallen, task_of, whole
 from .result import Result
 from .routes import Route, Routes
 
@@ -176,6 +176,36 @@ class Enhancer:
         """Return how :meth:`run` would make its result, should nothing fail on the way."""
         return self._decide(picture, _guide(guide), sequence)[1]
 
+    def base(self, picture: Frame, why: str | None = None) -> Result:
+        """Return the base of a picture, in the filter, scale and guard of the model, which is not run.
+
+        Parameters
+        ----------
+        picture : Frame
+        why : str, optional
+            Why it is not: :attr:`Result.fell_back`.
+
+        Raises
+        ------
+        InputError
+            As :meth:`run`.
+        """
+        started = time.perf_counter()
+        frame = as_frame(picture, None, None)
+        derivation = dataclasses.replace(self._base(frame, self._choose(frame.modality)), fell_back=why)
+        pixels, _ = task_of(frame, derivation, self.threads).assemble(None, self.threads)
+        return Result(enlarged(frame, pixels, derivation), 1000 * (time.perf_counter() - started))
+
+    def percentiles(self, modality: str) -> tuple[float, float] | None:
+        """Return which percentiles of a series its value range should be; None for a model that has a fixed one."""
+        model = self._choose(modality)
+        found = None if model is None else model.meta.mapping
+        return (found.low, found.high) if isinstance(found, models.Percentile) else None
+
+    def restart(self) -> None:
+        """Give back what the backends hold; the next picture opens them anew, those too that could not start."""
+        self._routes.restart()
+
     @property
     def sequential(self) -> bool:
         """Whether the model that was asked for sees what came before in time."""
@@ -264,27 +294,11 @@ class Enhancer:
         self, frame: Frame, guide: Guide | None = None, sequence: Sequence | None = None
     ) -> tuple[models.Model | None, Derivation, tuple[str, ...]]:
         """Choose model, range, guard and guide for a picture; no pixel is computed."""
-        software = _software()
-        model, fell_back, warnings = self._model, None, []
-        if self._auto:
-            model = models.choose(frame.modality, self.scale, guided=guide is not None)
-            if model is None:
-                fell_back = f"no model enlarges {frame.modality} by {self.scale}"
-        base = Derivation(
-            "base",
-            software,
-            "",
-            "fp32",
-            "base",
-            self.scale,
-            "cubic",
-            self.guard or "none",
-            software=software,
-            mended=frame.mended,
-        )
+        model, warnings = self._choose(frame.modality, guide is not None), []
+        base = self._base(frame, model)
         if model is None:
+            fell_back = f"no model enlarges {frame.modality} by {self.scale}" if self._auto else None
             return None, dataclasses.replace(base, fell_back=fell_back), ()
-        base = dataclasses.replace(base, base=model.meta.base, guard=self.guard or model.meta.guard)
         unfit = model.unfit(frame)
         if unfit and self.strict:
             return None, dataclasses.replace(base, fell_back=unfit), ()
@@ -317,6 +331,25 @@ class Enhancer:
         )
         return model, derivation, tuple(warnings)
 
+    def _choose(self, modality: str, guided: bool = False) -> models.Model | None:
+        return models.choose(modality, self.scale, guided=guided) if self._auto else self._model
+
+    def _base(self, frame: Frame, model: models.Model | None) -> Derivation:
+        """Return how the base of a picture is made, with the filter and the guard of the model it stands in for."""
+        software = _software()
+        return Derivation(
+            "base",
+            software,
+            "",
+            "fp32",
+            "base",
+            self.scale,
+            "cubic" if model is None else model.meta.base,
+            self.guard or ("none" if model is None else model.meta.guard),
+            software=software,
+            mended=frame.mended,
+        )
+
     def _begin(
         self,
         picture: Frame | Array,
@@ -344,17 +377,9 @@ class Enhancer:
 
         def result() -> Result:
             made, how, more = finish()
-            mask = None if frame.mask is None else frame.mask.repeat(self.scale, 0).repeat(self.scale, 1)
-            enlarged = dataclasses.replace(
-                frame,
-                pixels=made.pixels,
-                mask=mask,
-                spacing=None if frame.spacing is None else refined_spacing(frame.spacing, self.scale),
-                plane=None if frame.plane is None else frame.plane.refined(self.scale),
-                derivation=how,
-            )
+            larger = enlarged(frame, made.pixels, how)
             milliseconds = 1000 * (time.perf_counter() - started)
-            return Result(enlarged, milliseconds, (*warnings, *more), made.lower, made.upper)
+            return Result(larger, milliseconds, (*warnings, *more), made.lower, made.upper)
 
         return result
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import backends, ops, tiling
 from ..errors import InputError
-from ..geometry import Array, Derivation, Frame
+from ..geometry import Array, Derivation, Frame, refined_spacing
 
 
 def as_frame(picture: Frame | Array, modality: str | None, spacing: tuple[float, float] | None) -> Frame:
@@ -65,6 +65,19 @@ def task_of(frame: Frame, derivation: Derivation, threads: int) -> backends.Task
         high=high,
         mask=missing,
         padding=padding,
+    )
+
+
+def enlarged(frame: Frame, pixels: Array, derivation: Derivation) -> Frame:
+    """Return the Frame of a result: on its own grid, and with how it was made."""
+    scale = derivation.scale
+    return dataclasses.replace(
+        frame,
+        pixels=pixels,
+        mask=None if frame.mask is None else frame.mask.repeat(scale, 0).repeat(scale, 1),
+        spacing=None if frame.spacing is None else refined_spacing(frame.spacing, scale),
+        plane=None if frame.plane is None else frame.plane.refined(scale),
+        derivation=derivation,
     )
 
 

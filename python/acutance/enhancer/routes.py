@@ -150,6 +150,15 @@ class Routes:
             backend.close()
         self.opened.clear()
 
+    def restart(self) -> None:
+        """Give back what the backends hold, and try those that could not start once more."""
+        counted = self.counters
+        self.close()
+        with self._lock:
+            self.notes.counters = counted
+            self._unusable.clear()
+            self.last = None
+
     def _open(self, route: Route) -> backends.Backend:
         with self._lock:
             if route.key not in self.opened:
