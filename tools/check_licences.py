@@ -23,9 +23,11 @@ PERMISSIVE = (
     r"zlib|zlib/libpng license|bsl-1\.0|boost software license 1\.0.*|(the )?unlicense",
     r"cc0-1\.0|public domain|blueoak-1\.0\.0|unicode-3\.0",
     r"apache-2\.0 with llvm-exception|llvm-exception",
+    r"licenseref-ismrmrdsoftwarelicense",
     r"gpl-3\.0-or-later with gcc-exception-3\.1",
 )
-"""The last is the GCC runtime library (libgcc, libgomp), which puts no condition on programs that use it."""
+"""ISMRMRD's is MIT's, with BSD's clause against endorsement. The last is the GCC runtime library (libgcc, libgomp),
+which puts no condition on programs that use it."""
 
 WEAK = r"mpl-2\.0|mozilla public license 2\.0|lgpl.*|gnu (library or )?lesser general public license.*"
 

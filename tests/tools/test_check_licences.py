@@ -16,6 +16,7 @@ objection = runpy.run_path(str(Path(__file__).resolve().parents[2] / "tools" / "
         ("a", "Apache Software License; BSD License"),
         ("a", "(MIT OR GPL-3.0-only) AND Unicode-3.0"),
         ("a", "Apache-2.0 WITH LLVM-exception"),
+        ("ismrmrd", "LicenseRef-IsmrmrdSoftwareLicense"),
         ("tqdm", "MPL-2.0 AND MIT"),
         ("nvidia-cudnn-cu13", "LicenseRef-NVIDIA-Proprietary"),
     ],

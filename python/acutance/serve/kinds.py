@@ -11,9 +11,10 @@ import importlib
 from collections.abc import Callable
 
 from ..errors import UsageError
+from .mrd.settings import MrdSettings
 from .service import Context, Service, Settings
 
-KINDS: dict[str, type[Settings]] = {}
+KINDS: dict[str, type[Settings]] = {"mrd": MrdSettings}
 """Settings of each kind, by what ``kind`` says in the configuration."""
 
 

@@ -1,0 +1,1 @@
+"""MRD: a server that images run through on their way from the reconstruction to the scanner's database."""
