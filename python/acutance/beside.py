@@ -65,6 +65,20 @@ def beside(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
             temporary.unlink()
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, unless they are there.
+
+    Raises
+    ------
+    OutputError
+        It cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise OutputError(f"cannot be made: {reason(e)}", path) from None
+
+
 def cache_folder() -> Path:
     """Return the user's folder of files that can be made anew: ``acutance`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
     said = os.environ.get("XDG_CACHE_HOME")

@@ -13,7 +13,8 @@ from hypothesis import strategies
 pytest.importorskip("dicomanonymizer")
 
 from acutance.data import subjects
-from acutance.data.subjects import Fractions, Key, Line, Place, Table
+from acutance.data.subjects import Fractions, Line, Place, Table
+from acutance.deidentify.key import Key
 from acutance.errors import InputError, UsageError
 
 FRACTIONS = Fractions("train=0.6,val=0.2,test=0.2")

@@ -20,7 +20,7 @@ from .models import models
 
 GROUP = "acutance.commands"
 
-_EXTRAS = {"build": "tensorrt", "engines": "tensorrt", "view": "serve"}
+_EXTRAS = {"build": "tensorrt", "deidentify": "data", "engines": "tensorrt", "view": "serve"}
 """Extras of commands whose extra has another name than they."""
 
 

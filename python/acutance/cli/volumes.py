@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from .. import dicom, io, mend, volume
-from ..beside import beside
+from ..beside import beside, make_folder
 from ..enhancer import Enhancer
 from ..errors import InputError, OutputError
 from ..files import nifti, record
 from ..geometry import Array, Derivation, Frame, refined_spacing
 from . import results
-from .work import Outcome, Stopped, Task, Worker, check_derivable, make_folder, why_skipped
+from .work import Outcome, Stopped, Task, Worker, check_derivable, why_skipped
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from .. import io
-from ..beside import reason
+from ..beside import make_folder
 from ..enhancer import Enhancer
 from ..errors import AcutanceError, InputError, OutputError
 from ..files import record
@@ -319,10 +319,3 @@ def _check_ours(*paths: Path) -> None:
     for path in paths:
         if path.exists() and not results.is_result(path):
             raise OutputError(f"{path} is there and not from acutance; --overwrite replaces it")
-
-
-def make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise OutputError(f"cannot be made: {reason(e)}", path) from None

@@ -10,15 +10,16 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from .. import io
-from ..beside import reason, sweep
+from ..beside import make_folder, reason, sweep
 from ..cli.report import Screen
+from ..deidentify.key import Key, place_of
 from ..errors import InputError, OutputError, UsageError
 from ..evaluate import shards
 from ..evaluate.shards import Shard
 from ..geometry import Frame
 from . import pixels, sources, subjects, write
 from .sources import Item, Left
-from .subjects import Fractions, Key, Place, Table
+from .subjects import Fractions, Place, Table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +56,7 @@ class Wanted:
     @property
     def key_path(self) -> Path:
         """Where the key lies or is to lie."""
-        first = Path(self.folders[0])
-        return self.key or (first if first.is_dir() else first.parent) / subjects.KEY_NAME
+        return place_of(self.folders, self.key)
 
 
 @dataclasses.dataclass
@@ -94,7 +94,7 @@ def build(wanted: Wanted, screen: Screen) -> Report:
     OutputError
         The data set cannot be written.
     """
-    write.make_folder(wanted.out)
+    make_folder(wanted.out)
     with _alone(wanted.out):
         there = _there(wanted.out)
         key = _key(wanted, there.values())

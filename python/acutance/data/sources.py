@@ -13,11 +13,13 @@ from pydicom.dataset import Dataset
 from .. import dicom
 from ..beside import is_temporary
 from ..cli import inputs
+from ..deidentify.key import KEY_NAME, Key
+from ..dicom.classes import SECONDARY_CAPTURE
 from ..dicom.layout import numbers, text
 from ..errors import InputError, UsageError
 from ..evaluate.score import MODALITIES
 from ..io import kind_of
-from .subjects import KEY_NAME, Key, Line, Links, Table
+from .subjects import Line, Links, Table
 
 OF_CODE = {
     "CT": "CT",
@@ -49,8 +51,6 @@ _KEYWORDS = (
     "PixelSpacing",
     "EchoTime",
 )
-
-_SECONDARY_CAPTURE = tuple(f"1.2.840.10008.5.1.4.1.1.7{x}" for x in ("", ".1", ".2", ".3", ".4"))
 
 _WELL_KNOWN = "1.2.840.10008."
 """Frames of reference of atlases (PS3.6 A-2) are no person's own."""
@@ -212,7 +212,7 @@ def unwanted(header: Dataset, modality: str) -> tuple[str, bool] | None:
     volume, projection = modality in ("CT", "MR", "PT", "NM"), OF_CODE.get(modality) == "XR"
     if {"LOCALIZER", "SCOUT", "TOPOGRAM"} & set(said) or (volume and _LOCALIZERS.search(named)):
         return "is a localiser", False
-    if volume and text(header, "SOPClassUID") in _SECONDARY_CAPTURE:
+    if volume and text(header, "SOPClassUID") in SECONDARY_CAPTURE:
         return "is a secondary capture, which holds a screen and no measured values", False
     if said[1] == "SECONDARY" or _REFORMATS & set(said):
         return "is a secondary image (Image Type), made of others", False

@@ -10,15 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from ..beside import beside, reason
-from ..errors import OutputError
+from ..beside import beside, make_folder
+from ..deidentify.key import Key
+from ..deidentify.profile import method
 from ..evaluate import score, shards
 from ..evaluate.shards import Shard
 from ..geometry import Array, Frame
 from . import profile
 from .pixels import Prepared
 from .sources import Item
-from .subjects import Key, Place
+from .subjects import Place
 
 MANIFEST = "MANIFEST.csv"
 
@@ -64,7 +65,7 @@ def described(prepared: Prepared, item: Item, place: Place, key: Key, frames: Se
         "protocol": score.PROTOCOL,
         "prepared": prepared.prepared,
         "acquisition": {} if header is None else profile.numbers_of(header),
-        "deidentified": "no header was taken" if header is None else profile.method(),
+        "deidentified": "no header was taken" if header is None else method(),
         "sha256": "",
         "key": key.mark(),
         "made_from": item.made_from,
@@ -129,11 +130,3 @@ def _row(name: str, path: Path, said: Shard) -> dict[str, object]:
         "notes": "; ".join(said.prepared),
         "sha256": said.sha256,
     }
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder and those above it, unless they are there."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise OutputError(f"cannot be made: {reason(e)}", path) from None

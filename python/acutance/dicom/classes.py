@@ -12,6 +12,9 @@ _STORAGE = "1.2.840.10008.5.1.4.1.1."
 
 ENHANCED_CT, ENHANCED_MR = _STORAGE + "2.1", _STORAGE + "4.1"
 
+SECONDARY_CAPTURE = tuple(_STORAGE + x for x in ("7", "7.1", "7.2", "7.3", "7.4"))
+"""Single-frame, and multi-frame of single bits, bytes, words and true color (PS3.3 A.8)."""
+
 IMAGE_CLASSES: dict[str, str] = {
     _STORAGE + "1": "CR",
     _STORAGE + "1.1": "DX",
