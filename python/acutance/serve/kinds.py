@@ -12,9 +12,10 @@ from collections.abc import Callable
 
 from ..errors import UsageError
 from .mrd.settings import MrdSettings
+from .openigtlink.settings import OpenIgtLinkSettings
 from .service import Context, Service, Settings
 
-KINDS: dict[str, type[Settings]] = {"mrd": MrdSettings}
+KINDS: dict[str, type[Settings]] = {"mrd": MrdSettings, "openigtlink": OpenIgtLinkSettings}
 """Settings of each kind, by what ``kind`` says in the configuration."""
 
 
