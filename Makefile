@@ -25,7 +25,7 @@ DONE    := $(VENV)/.done
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
 	$(shell find csrc $(wildcard cmake) python export trt_engines bench -type f -not -name '*.pyc' -not -path '*/results/*')
 
-.PHONY: help demo test test-all quality models speed lint wheel sanitize aarch64 rtx-packages rivals-packages clean
+.PHONY: help demo test test-all soak quality models speed lint wheel sanitize aarch64 rtx-packages rivals-packages clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -39,6 +39,9 @@ test: $(DONE)/test  ## run the tests; what needs a missing tool is skipped with 
 test-all: $(DONE)/debian $(DONE)/all $(DONE)/rtx  ## install torch, TensorRT-RTX and the Debian tools, run the tests, allow no other skip than for hardware
 	$(BIN)/pytest $(PYTEST) --junitxml=build/test-all.xml
 	$(BIN)/python tools/check_skips.py build/test-all.xml
+
+soak: $(DONE)/all  ## run streams for 10 minutes at 30 pictures a second: memory and age must stay flat; rewrite bench/results/soak-live.*
+	$(BIN)/python -m acutance.bench.soak --json bench/results/soak-live.json --plot bench/results/soak-live.png
 
 lint: $(DONE)/all  ## ruff, mypy, import-linter and clang-format
 	$(BIN)/ruff check .
