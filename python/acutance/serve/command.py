@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,10 +16,11 @@ from .run import run
 class _Commands(TyperGroup):
     """Subcommands, and the name of a configuration in place of one."""
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        if args and args[0] not in self.commands:
-            return "run", self.commands["run"], args
-        return super().resolve_command(ctx, args)
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        first = next((word for word in args if not word.startswith("-")), None)
+        if first is not None and first not in self.commands:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
 
 
 app = typer.Typer(
@@ -45,4 +47,6 @@ def serve(
         names = ", ".join(f"{s.name} ({s.kind})" for s in found.services)
         typer.echo(f"{config}: {names}")
         return
-    raise typer.Exit(run(found))
+    status = run(found)
+    if status:
+        os._exit(status)  # threads of services that did not end must not hold the process

@@ -135,9 +135,9 @@ def run(config: Config) -> int:
             _notify("READY=1")
             logs.of("all").info("ready", extra={"services": len(config.services)})
             told.wait()
+            told.clear()
             logs.of("all").info("ending")
             _notify("STOPPING=1")
-            told.clear()
             well = _stop(running, told, config.drain_s)
             logs.of("all").info("ended", extra={"well": well})
             return 0 if well else 1
