@@ -68,11 +68,11 @@ class Association:
             self._wire.reject(*refusal)
             return f"rejected {refusal[0]}/{refusal[1]}/{refusal[2]}"
         try:
-            answers = negotiate.contexts(asked, self._settings)
-            self._wire.send(negotiate.acceptance(asked, answers, self._settings))
+            accept, contexts = negotiate.answer(asked, self._settings)
+            self._wire.send(accept)
             with self._node.memory.share() as share:
                 calling = str(asked.calling_ae_title)
-                incoming = Incoming(self._wire, self._node, negotiate.accepted(answers), calling, self._peer, share)
+                incoming = Incoming(self._wire, self._node, contexts, calling, self._peer, share)
                 try:
                     return self._serve(incoming)
                 finally:

@@ -29,6 +29,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from ...dicom import syntaxes
 from ...dicom.classes import IMAGE_CLASSES
+from ...dicom.quiet import quiet
 from ...dicom.uids import IMPLEMENTATION
 from .scp_settings import ReceiveSettings
 from .wire import ASSOCIATE_RQ, Malformed
@@ -83,13 +84,13 @@ def decode(body: memoryview) -> A_ASSOCIATE:
     """
     pdu = A_ASSOCIATE_RQ()
     try:
-        pdu.decode(struct.pack(">BxL", ASSOCIATE_RQ, len(body)) + body)
-        asked = pdu.to_primitive()
-        # What is used below is read here, where it may be missing or be no text.
-        asked.called_ae_title, asked.calling_ae_title, asked.maximum_length_received  # noqa: B018
-        asked.presentation_context_definition_list  # noqa: B018
+        with quiet():  # pydicom says aloud what is no UID
+            pdu.decode(struct.pack(">BxL", ASSOCIATE_RQ, len(body)) + body)
+            asked = pdu.to_primitive()
     except Exception:  # asserts, struct.error, KeyError, UnicodeError ...: whatever damaged bytes lead to
         raise Malformed("request damaged") from None
+    if not asked.called_ae_title or not asked.calling_ae_title:
+        raise Malformed("request without AE titles")
     return asked
 
 
@@ -104,9 +105,20 @@ def refusal(asked: A_ASSOCIATE, settings: ReceiveSettings) -> tuple[int, int, in
     return None
 
 
-def contexts(asked: A_ASSOCIATE, settings: ReceiveSettings) -> list[PresentationContext]:
+def answer(asked: A_ASSOCIATE, settings: ReceiveSettings) -> tuple[bytes, dict[int, Context]]:
+    """Return the A-ASSOCIATE-AC PDU, and the presentation contexts that it accepts by their numbers."""
+    with quiet():
+        answers = _contexts(asked, settings)
+        return _acceptance(asked, answers, settings), {
+            int(a.context_id or 0): Context(str(a.abstract_syntax), str(a.transfer_syntax[0]))
+            for a in answers
+            if a.result == _ACCEPTED
+        }
+
+
+def _contexts(asked: A_ASSOCIATE, settings: ReceiveSettings) -> list[PresentationContext]:
     """Return the answer to each presentation context."""
-    offered = syntaxes_of(settings)
+    offered = _syntaxes_of(settings)
     found = []
     for context in asked.presentation_context_definition_list:
         answer = PresentationContext()
@@ -120,7 +132,7 @@ def contexts(asked: A_ASSOCIATE, settings: ReceiveSettings) -> list[Presentation
     return found
 
 
-def syntaxes_of(settings: ReceiveSettings) -> Callable[[str], tuple[str, ...]]:
+def _syntaxes_of(settings: ReceiveSettings) -> Callable[[str], tuple[str, ...]]:
     """Return a function that gives the transfer syntaxes in which a class is taken: none if it is not."""
     others = settings.other_classes
 
@@ -135,7 +147,7 @@ def syntaxes_of(settings: ReceiveSettings) -> Callable[[str], tuple[str, ...]]:
     return offered
 
 
-def acceptance(asked: A_ASSOCIATE, answers: list[PresentationContext], settings: ReceiveSettings) -> bytes:
+def _acceptance(asked: A_ASSOCIATE, answers: list[PresentationContext], settings: ReceiveSettings) -> bytes:
     """Return the A-ASSOCIATE-AC PDU."""
     accept = A_ASSOCIATE()
     accept.application_context_name = _APPLICATION
@@ -153,12 +165,3 @@ def acceptance(asked: A_ASSOCIATE, answers: list[PresentationContext], settings:
     version.implementation_version_name = "ACUTANCE"
     accept.user_information = [length, implementation, version]
     return bytes(A_ASSOCIATE_AC(accept).encode())
-
-
-def accepted(answers: list[PresentationContext]) -> dict[int, Context]:
-    """Return the accepted contexts by their numbers."""
-    return {
-        int(a.context_id or 0): Context(str(a.abstract_syntax), str(a.transfer_syntax[0]))
-        for a in answers
-        if a.result == _ACCEPTED
-    }

@@ -128,8 +128,8 @@ class StorageScp:
                 self._turn_away(sock, peer, "threads")
 
     def _turn_away(self, sock: socket.socket, peer: str, why: str) -> None:
-        sock.close()
         self._context.metrics.count("connections_refused_total", reason=why)
+        sock.close()
         self._context.log.warning("connection refused", extra={"peer": peer, "reason": why})
 
     def _serve(self, sock: socket.socket, peer: str) -> None:
