@@ -202,6 +202,21 @@ def peers(
 
 
 @app.command()
+def mrd(
+    model: ModelName = "mr-rt-x2",
+    sizes: Annotated[str, typer.Option(help="Sides of the square images.")] = "256,512",
+    images: Annotated[int, typer.Option(min=2, help="Sent at once, to count images a second.")] = 20,
+    repeats: Annotated[int, typer.Option(min=2)] = 9,
+    threads: Threads = 0,
+    json: Json = None,
+) -> None:
+    """Images through `acutance serve` with an MRD service, enhanced and passed through, on the CPU."""
+    from . import mrd as case
+
+    case.run(model, integers(sizes), images, repeats, cpus(threads), json)
+
+
+@app.command()
 def report(
     results: Annotated[list[Path], typer.Argument(metavar="RESULTS...", help="Result files of any benchmark.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The page.")] = Path("bench.html"),

@@ -276,6 +276,15 @@ def test_an_image_whose_attributes_cannot_be_read_leaves_to_the_bit(message: Mes
     assert found.image is image and found.outcome == "failed" and "no XML" in found.reason
 
 
+@pytest.mark.parametrize("image_type", [1, 2])
+def test_attributes_that_are_too_deep_to_be_written_lose_no_image(message: Message, image_type: int) -> None:
+    depth = 5000
+    deep = b"<ismrmrdMeta>" + b"<a>" * depth + b"</a>" * depth + b"</ismrmrdMeta>"
+    image = message(attributes=deep, image_type=image_type)
+    found = answer(image)
+    assert found.image is image and found.outcome == "failed" and "RecursionError" in found.reason
+
+
 def test_slices_and_images_of_a_series_share_a_range(message: Message, picture: Message) -> None:
     made_by, ranges = enlarger(), Ranges(2)
     said = []

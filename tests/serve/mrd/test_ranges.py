@@ -25,6 +25,15 @@ def test_the_range_is_that_of_the_images_so_far_and_then_stays(dtype: str) -> No
     assert found[3] == found[4] == found[2] and series.restarts == 0
 
 
+def test_a_model_may_want_other_percentiles() -> None:
+    found = Ranges(2)
+    image = values(0, 1000)
+    low, high = found.of("a", (10.0, 90.0)).add(image, False)
+    assert (low, high) == pytest.approx((100, 900), abs=20)
+    assert found.of("a").add(image, False)[1] > 990
+    assert found.of("a", (10.0, 90.0)).add(values(0, 1800, 2), False)[1] > 900 and found.of("a").restarts == 0
+
+
 def test_zero_is_the_middle_of_a_signed_range() -> None:
     series = SeriesRange(1)
     low, high = series.add(values(-800, 300, dtype="f4"), True)

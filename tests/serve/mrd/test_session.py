@@ -150,6 +150,10 @@ def test_no_config_is_the_default(serve: Serve) -> None:
         (serialization.ConfigText("<configuration/>"), "base"),
         (serialization.ConfigText('{"parameters": {"config": "fine"}}'), "mr-rt-x3"),
         (serialization.ConfigText("<<<"), "base"),
+        (serialization.ConfigText('<!DOCTYPE c [<!ENTITY a "fine">]><c config="&a;"/>'), "base"),
+        (serialization.ConfigText('{"parameters": {"config": 3}}'), "base"),
+        (serialization.ConfigText("[" * 100_000), "base"),
+        (serialization.ConfigText('{"parameters":' * 20_000), "base"),
     ],
 )
 def test_a_config_chooses(serve: Serve, config: Any, model: str) -> None:
@@ -362,6 +366,34 @@ def test_a_taken_port_and_a_wrong_config_are_named(serve: Serve) -> None:
         serve(port=server.port)
     with pytest.raises(UsageError, match="config 'mine': model mr-rt-x2 enlarges by 2, not by 3"):
         serve(configs={"mine": {"model": "mr-rt-x2", "scale": 3}})
+
+
+def test_logs_and_metrics_hold_nothing_that_a_client_says(
+    serve: Serve, metrics: Metrics, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor do the names of metrics grow with it."""
+    name = "Mustermann"
+    caplog.set_level("DEBUG")
+    server = serve(enhance={"model": "mr-rt-x2", "threads": 1})
+    monkeypatch.setattr(server._configs.get("mr-rt-x2").enhancer, "run", lambda frame: 1 / 0)
+    for config in ("mr-rt-x2", "acutance", name):
+        client = server.client()
+        pictures = [image(), image(1), image(2)]
+        pictures[0].meta["PatientName"] = pictures[1].meta["DataRole"] = name
+        pictures[1].image_type = ismrmrd.IMTYPE_PHASE
+        head = ismrmrd.xsd.ismrmrdHeader(
+            experimentalConditions=ismrmrd.xsd.experimentalConditionsType(H1resonanceFrequency_Hz=1),
+            subjectInformation=ismrmrd.xsd.subjectInformationType(patientName=name),
+        )
+        client.send(serialization.ConfigFile(config), head, *pictures, name)
+        client.raw(struct.pack("<HI", 5, 99) + name.encode())
+        client.socket.shutdown(socket.SHUT_WR)
+        found = client.rest()
+        assert len(images(found)) == 3 and name in texts(found)
+    until(lambda: metrics.total("mrd_connections_ended_total", how="hung up") == 3)
+    said = [str({**vars(record), "exc_info": None}) for record in caplog.records]
+    assert any("ZeroDivisionError" in str(record.exc_info) for record in caplog.records)
+    assert said and not [line for line in said if name in line] and name not in str(metrics.snapshot())
 
 
 @hypothesis.settings(max_examples=12)

@@ -15,6 +15,9 @@ from .settings import DEFAULT, PASSTHROUGH, MrdSettings
 
 LONGEST_NAME = 128
 
+LONGEST_TEXT = 10**6
+"""Characters of a text that is looked into: all connections wait meanwhile."""
+
 FALLEN = 10
 """Images in a row that could not be enhanced, after which the service is not well."""
 
@@ -32,7 +35,7 @@ def name_in(text: str) -> str | None:
         names = [parameters.get(key) for key in ("customconfig", "config")]
         return next((n for n in names if isinstance(n, str) and n), None)
     if text.startswith("<"):
-        if "<!DOCTYPE" not in text:
+        if "<!DOCTYPE" not in text and len(text) <= LONGEST_TEXT:
             with contextlib.suppress(ET.ParseError, ValueError):
                 root = ET.fromstring(text)
                 return root.get("config") or root.findtext("config") or None
@@ -42,6 +45,8 @@ def name_in(text: str) -> str | None:
 
 def parameters_in(text: str) -> dict[str, object] | None:
     """Return ``parameters`` of a JSON text, which makes it a configuration; None when it is none."""
+    if not text.startswith("{") or len(text) > LONGEST_TEXT:
+        return None
     with contextlib.suppress(ValueError, RecursionError):
         said = json.loads(text)
         if isinstance(said, dict) and isinstance(said.get("parameters"), dict):

@@ -15,8 +15,10 @@ from ...geometry import Array, Frame
 from . import protocol
 from .attributes import Attributes
 from .protocol import Image, ImageHeader, ImageType
-from .ranges import Ranges
+from .ranges import PERCENTILES, Ranges
 from .settings import MrdSettings
+
+MODALITY = "MR"
 
 MARK = "ACUTANCE"
 """In the processing history and the image type (DICOM CS: capitals, at most 16)."""
@@ -84,7 +86,11 @@ class Enlarger:
         ranges : Ranges
             Of its connection.
         """
-        found = self._answer(image, ranges)
+        try:
+            found = self._answer(image, ranges)
+        except Exception as e:  # the image must not be lost, whatever is wrong with it or with us
+            _log.exception("an image cannot even be marked")
+            found = Answer(image, "failed", f"it cannot be read ({type(e).__name__})")
         if found.outcome != "untouched":
             self.fallen = self.fallen + 1 if found.reason else 0
         return found
@@ -101,7 +107,7 @@ class Enlarger:
             return self._enlarge(image, attributes, ranges)
         except AcutanceError as e:
             reason = e.message
-        except Exception as e:  # the image must not be lost, whatever is wrong with it or with us
+        except Exception as e:
             _log.exception("an image cannot be enhanced")
             reason = f"it cannot be enhanced ({type(e).__name__})"
         return Answer(self._untouched(image, attributes, reason), "failed", reason)
@@ -146,12 +152,12 @@ class Enlarger:
         else:
             kind = pixels.dtype.kind
             signed = kind == "c" or (head.image_type in (ImageType.REAL, ImageType.IMAG) and kind != "u")
-            series = ranges.of(_series(head))
+            series = ranges.of(_series(head), self.enhancer.percentiles(MODALITY) or PERCENTILES)
             before = series.restarts
             found = series.add(_plain(np.abs(pixels) if kind == "c" else pixels), signed)
             restarted = series.restarts > before
             for source, target in _parts(pixels, out):
-                frame = Frame(np.ascontiguousarray(_plain(source)), "MR", spacing, value_range=found)
+                frame = Frame(np.ascontiguousarray(_plain(source)), MODALITY, spacing, value_range=found)
                 results.append(self._run(frame))
                 target[:] = _stored(results[-1].pixels, target.dtype)
         reasons = list(dict.fromkeys(r.fell_back for r in results if r.fell_back is not None))

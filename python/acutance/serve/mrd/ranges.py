@@ -16,6 +16,9 @@ SAMPLES = 2**20
 MOST_SERIES = 64
 """Series of a connection whose ranges are kept; the one not seen for longest is forgotten."""
 
+PERCENTILES = (0.1, 99.9)
+"""Where a model does not say otherwise."""
+
 REACH = 2.0
 """How far beyond its low end a range holds, in its widths: networks are trained with ranges off by up to this."""
 
@@ -30,15 +33,17 @@ class SeriesRange:
     Parameters
     ----------
     freeze_after : int
+    percentiles : (float, float)
 
     Attributes
     ----------
     restarts : int
     """
 
-    def __init__(self, freeze_after: int) -> None:
+    def __init__(self, freeze_after: int, percentiles: tuple[float, float] = PERCENTILES) -> None:
         self.restarts = 0
-        self._range = StreamRange(freeze_after)
+        self._percentiles = percentiles
+        self._range = StreamRange(freeze_after, 0.0, *percentiles)
         self._last = (0.0, 0.0)
 
     def add(self, values: Array, signed: bool) -> tuple[float, float]:
@@ -52,7 +57,7 @@ class SeriesRange:
             Zero is the middle of the range, not its low end: the range is that of the magnitudes, both ways.
         """
         frame = _sample(np.abs(values.astype(np.float32)) if signed else values)
-        if self._range.frozen and self._beyond(*robust_range([frame])):
+        if self._range.frozen and self._beyond(*robust_range([frame], *self._percentiles)):
             self.restarts += 1
             self._range.begin_anew()
         self._last = self._range.of(frame) or (0.0, 0.0)
@@ -78,10 +83,12 @@ class Ranges:
         self._freeze_after = freeze_after
         self._series: collections.OrderedDict[Hashable, SeriesRange] = collections.OrderedDict()
 
-    def of(self, series: Hashable) -> SeriesRange:
+    def of(self, series: Hashable, percentiles: tuple[float, float] = PERCENTILES) -> SeriesRange:
         """Return the range of a series, a new one for one that was not seen or was forgotten."""
-        found = self._series.setdefault(series, SeriesRange(self._freeze_after))
-        self._series.move_to_end(series)
+        key = series, percentiles
+        found = self._series.get(key) or SeriesRange(self._freeze_after, percentiles)
+        self._series[key] = found
+        self._series.move_to_end(key)
         while len(self._series) > MOST_SERIES:
             self._series.popitem(last=False)
         return found
