@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = ["Enhancer", "Frame", "Result", "__version__", "read", "read_guide", "write"]
+
+# ONNX Runtime reports which models are run, from 1.29 on Linux as well, unless this is set before its first import.
+os.environ["ORT_DISABLE_TELEMETRY"] = os.environ["ORT_TELEMETRY_DISABLED"] = "1"
 
 _HOMES = {
     "Enhancer": "enhancer",

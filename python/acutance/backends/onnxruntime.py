@@ -18,6 +18,8 @@ from ..geometry import Array
 from ..model import Input, Model
 from . import STAGES, Backend, Made, Task
 
+ort.disable_telemetry_events()  # also where a program has imported it before us
+
 TILE_PIXELS = 640 * 640
 """Most pixels of a tile. ONNX Runtime's time for a pixel is the same from 64 to 2048 pixels a side (305 +- 15 ns for
 `rt` on two cores of a Xeon with AVX-512), so a larger tile only wastes less halo, while its activations take memory:
