@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import traceback
+from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 
 class AcutanceError(Exception):
@@ -40,3 +45,17 @@ class BackendError(AcutanceError):
 
 class UsageError(AcutanceError):
     """A setting or combination of settings that makes no sense."""
+
+
+def why_skipped(error: Exception, path: str | os.PathLike[str] | None = None) -> str:
+    """Return in one line why the picture in ``path`` was not enhanced."""
+    if isinstance(error, AcutanceError):
+        return error.message if error.path in (None, None if path is None else os.fspath(path)) else str(error)
+    if isinstance(error, MemoryError):
+        return "needs more memory than there is"
+    log.debug("%s", path, exc_info=error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"could not be enhanced, which is a fault of acutance: {type(error).__name__} at "
+        f"{Path(place.filename).name}:{place.lineno}; please report it"
+    )

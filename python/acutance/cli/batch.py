@@ -15,13 +15,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-
 from .. import dicom
 from ..beside import sweep
 from ..enhancer import Enhancer
 from ..errors import InputError
-from ..geometry import Frame, RangeCounter
+from ..geometry import RangeCounter
 from ..io import kind_of
 from . import inputs, report, results
 from .ending import INTERRUPTED
@@ -239,7 +237,7 @@ def _ranges(
     wanted = [
         (i, task.source)
         for i, group in enumerate(groups)
-        if len(group.tasks) > 1 and _asks_for_range(worker.enhancer, group.modality)
+        if len(group.tasks) > 1 and worker.enhancer.percentiles(group.modality) is not None
         for task in group.tasks
     ]
     counters: dict[int, RangeCounter] = {}
@@ -250,12 +248,6 @@ def _ranges(
                     counters.setdefault(wanted[k][0], RangeCounter()).merge(counter)
                 bar.advance()
     return [counters[i].range() if i in counters else None for i in range(len(groups))]
-
-
-def _asks_for_range(enhancer: Enhancer, modality: str) -> bool:
-    """Tell whether the range of a series would change what is made of its pictures."""
-    probe = Frame(np.zeros((1, 1), np.uint8), modality=modality, value_range=(0.0, 1.0))
-    return enhancer.derivation(probe).range_from == "series"
 
 
 @contextlib.contextmanager

@@ -24,10 +24,11 @@ def is_result(path: str | os.PathLike[str], kind: str | None = None) -> bool:
     if kind != "dicom":
         return _record(path, kind) is not None
     header = _header(path)
-    if header is None or "DERIVED" not in (header.get("ImageType") or ()):
+    if header is None:
         return False
-    equipment = header.get("ContributingEquipmentSequence") or ()
-    return any(str(item.get("Manufacturer", "")) == "acutance" for item in equipment)
+    from ..dicom.provenance import is_ours
+
+    return is_ours(header)
 
 
 def is_right(

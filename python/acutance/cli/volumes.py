@@ -13,11 +13,11 @@ import numpy as np
 from .. import dicom, io, mend, volume
 from ..beside import beside, make_folder
 from ..enhancer import Enhancer
-from ..errors import InputError, OutputError
+from ..errors import InputError, OutputError, why_skipped
 from ..files import nifti, record
 from ..geometry import Array, Derivation, Frame, refined_spacing
 from . import results
-from .work import Outcome, Stopped, Task, Worker, check_derivable, why_skipped
+from .work import Outcome, Stopped, Task, Worker, check_derivable
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,7 +71,7 @@ class VolumeWorker:
         except Stopped:
             raise
         except Exception as e:
-            return [Outcome(tasks[0].name, "skipped", why_skipped(tasks[0], e))]
+            return [Outcome(tasks[0].name, "skipped", why_skipped(e, tasks[0].source))]
         parts: list[tuple[Sequence[Task], list[Frame]]] = [(tasks, [f for frames in loaded for f in frames])]
         if len(tasks) > 1 and any(len(frames) > 1 for frames in loaded):
             parts = [((task,), frames) for task, frames in zip(tasks, loaded, strict=True)]
@@ -83,7 +83,7 @@ class VolumeWorker:
         except Stopped:
             raise
         except Exception as e:
-            return Outcome(tasks[0].name, "skipped", why_skipped(tasks[0], e))
+            return Outcome(tasks[0].name, "skipped", why_skipped(e, tasks[0].source))
 
     def _read(self, task: Task) -> list[Frame]:
         if self.worker.stop.is_set():

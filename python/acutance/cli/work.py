@@ -7,7 +7,6 @@ import dataclasses
 import hashlib
 import logging
 import threading
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
@@ -15,7 +14,7 @@ from typing import Literal
 from .. import io
 from ..beside import make_folder
 from ..enhancer import Enhancer
-from ..errors import AcutanceError, InputError, OutputError
+from ..errors import AcutanceError, InputError, OutputError, why_skipped
 from ..files import record
 from ..geometry import Derivation, Frame, RangeCounter
 from ..guide import Guide
@@ -168,7 +167,7 @@ class Worker:
         except Exception as e:
             if sequence is not None:
                 sequence.forget("failed")
-            return Outcome(task.name, "skipped", why_skipped(task, e))
+            return Outcome(task.name, "skipped", why_skipped(e, task.source))
 
     def _holds(self, task: Task, value_range: Range | None, sequence: Sequence) -> bool:
         """Tell whether the right result of a file of a sequence is there."""
@@ -290,20 +289,6 @@ def _hash_of(paths: list[Path]) -> str:
         with contextlib.suppress(InputError):
             digest.update(record.sha256_of(path).encode())
     return digest.hexdigest()
-
-
-def why_skipped(task: Task, error: Exception) -> str:
-    """Return in one line why a file was not enhanced."""
-    if isinstance(error, AcutanceError):
-        return error.message if error.path in (None, str(task.source)) else str(error)
-    if isinstance(error, MemoryError):
-        return "needs more memory than there is"
-    log.debug("%s", task.source, exc_info=error)
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return (
-        f"could not be enhanced, which is a fault of acutance: {type(error).__name__} at "
-        f"{Path(place.filename).name}:{place.lineno}; please report it"
-    )
 
 
 def check_derivable(frame: Frame, scale: int, settings: Settings, path: Path) -> None:

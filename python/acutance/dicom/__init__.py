@@ -9,11 +9,12 @@ places, :func:`derive_stack` makes the objects of new slices, and :func:`stack_u
 from .capture import capture
 from .derive import check, derive
 from .layout import MAX_PIXELS
+from .provenance import is_ours
 from .read import read
 from .series import Found, Series, find
 from .stack import Located, derive_stack, locate, stack_uids
 from .uids import derived_uid
-from .write import write
+from .write import encode, write
 
 __all__ = [
     "MAX_PIXELS",
@@ -25,7 +26,9 @@ __all__ = [
     "derive",
     "derive_stack",
     "derived_uid",
+    "encode",
     "find",
+    "is_ours",
     "locate",
     "read",
     "stack_uids",

@@ -87,6 +87,13 @@ def mark(out: Dataset, header: Dataset, derivations: Sequence[Derivation], sourc
     _mark_series(out, header, derivations)
 
 
+def is_ours(header: Dataset) -> bool:
+    """Tell by Image Type and Contributing Equipment whether this package derived an object."""
+    if "DERIVED" not in (header.get("ImageType") or ()):
+        return False
+    return any(str(x.get("Manufacturer", "")) == _MAKER for x in header.get("ContributingEquipmentSequence") or ())
+
+
 def _values(value: object) -> list[str]:
     if isinstance(value, str):
         return [value]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import IO
 
 from pydicom.dataset import Dataset
 
@@ -22,10 +23,23 @@ def write(path: str | os.PathLike[str], dataset: Dataset) -> None:
         The file cannot be written, or the data set cannot be encoded.
     """
     with beside(path) as file:
-        try:
-            with quiet():
-                dataset.save_as(file, enforce_file_format=True)
-        except Exception as e:  # pydicom raises whatever it meets in a value that it cannot encode, OSError too
-            if isinstance(e, OSError) and e.errno:
-                raise
-            raise OutputError(f"cannot be written as DICOM ({type(e).__name__})", path) from None
+        encode(file, dataset, path)
+
+
+def encode(file: IO[bytes], dataset: Dataset, path: str | os.PathLike[str] | None = None) -> None:
+    """Write a data set to an open file; ``path`` is what an error names.
+
+    Raises
+    ------
+    OutputError
+        The data set cannot be encoded.
+    OSError
+        The file cannot be written.
+    """
+    try:
+        with quiet():
+            dataset.save_as(file, enforce_file_format=True)
+    except Exception as e:  # pydicom raises whatever it meets in a value that it cannot encode, OSError too
+        if isinstance(e, OSError) and e.errno:
+            raise
+        raise OutputError(f"cannot be written as DICOM ({type(e).__name__})", path) from None
