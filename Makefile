@@ -37,7 +37,7 @@ test: $(DONE)/test  ## run the tests; what needs a missing tool is skipped with 
 	$(BIN)/pytest $(PYTEST)
 
 test-all: $(DONE)/debian $(DONE)/all $(DONE)/rtx  ## install torch, TensorRT-RTX and the Debian tools, run the tests, allow no other skip than for hardware
-	$(BIN)/pytest $(PYTEST) --junitxml=build/test-all.xml
+	ACUTANCE_SLOW=1 $(BIN)/pytest $(PYTEST) --junitxml=build/test-all.xml
 	$(BIN)/python tools/check_skips.py build/test-all.xml
 
 soak: $(DONE)/all  ## run streams for 10 minutes at 30 pictures a second: memory and age must stay flat; rewrite bench/results/soak-live.*

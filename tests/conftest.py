@@ -25,9 +25,11 @@ hypothesis.settings.load_profile("fixed")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what is marked with ``gpu`` where there is none; ``pytest -m gpu`` runs that alone."""
+    """Skip what is marked with ``gpu`` where there is none (``pytest -m gpu`` runs that alone), and what is slow."""
     if item.get_closest_marker("gpu") and _native.cuda_device_count() == 0:
         pytest.skip("no GPU")
+    if item.get_closest_marker("slow") and not os.environ.get("ACUTANCE_SLOW"):
+        pytest.skip("slow: make test-all runs it")
 
 
 @pytest.fixture(scope="session")

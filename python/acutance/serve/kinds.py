@@ -11,11 +11,16 @@ import importlib
 from collections.abc import Callable
 
 from ..errors import UsageError
+from .dicom.settings import DicomSettings
 from .mrd.settings import MrdSettings
 from .openigtlink.settings import OpenIgtLinkSettings
 from .service import Context, Service, Settings
 
-KINDS: dict[str, type[Settings]] = {"mrd": MrdSettings, "openigtlink": OpenIgtLinkSettings}
+KINDS: dict[str, type[Settings]] = {
+    "dicom": DicomSettings,
+    "mrd": MrdSettings,
+    "openigtlink": OpenIgtLinkSettings,
+}
 """Settings of each kind, by what ``kind`` says in the configuration."""
 
 

@@ -104,14 +104,20 @@ class Item:
     @property
     def age(self) -> float:
         """Seconds since the instance came in."""
-        return max(time.time() - int(self.entry.split("-")[0], 16) / 1e9, 0.0)
+        return max(time.time() - _received(self.entry), 0.0)
 
 
+@dataclasses.dataclass(frozen=True)
 class Waiting:
-    """A series that waits: ``count`` instances, the ``first`` and the ``last`` of which came when (monotonic)."""
+    """A series that waits: how many instances, the first and the last of which came when, in seconds since 1970."""
 
-    def __init__(self, now: float) -> None:
-        self.count, self.first, self.last = 0, now, now
+    count: int
+    first: float
+    last: float
+
+    def and_one(self, received: float) -> Waiting:
+        """Return the same with another instance."""
+        return Waiting(self.count + 1, min(self.first, received), max(self.last, received))
 
 
 class Spool:
@@ -209,14 +215,12 @@ class Spool:
         self._remove(path)
 
     def _recover_waiting(self) -> None:
-        now = time.monotonic()
         for path in self._list("waiting"):
             if not path.is_dir():
                 continue
-            count = len(self.members(path.name))
-            if count and self.frozen(path.name) is None:
-                self._waiting[path.name] = Waiting(now)
-                self._waiting[path.name].count = count
+            times = [_received(p.name) for p in self.members(path.name)]
+            if times and self.frozen(path.name) is None:
+                self._waiting[path.name] = Waiting(len(times), min(times), max(times))
             else:
                 self.release(path.name)
 
@@ -353,9 +357,8 @@ class Spool:
         with contextlib.suppress(OSError):  # recover() does it at the next start
             self._remove(taken.folder)
         with self._changed:
-            now = time.monotonic()
-            waiting = self._waiting.setdefault(series, Waiting(now))
-            waiting.count, waiting.last = waiting.count + 1, now
+            received = _received(taken.folder.name)
+            self._waiting[series] = self._waiting.get(series, Waiting(0, received, received)).and_one(received)
 
     def drop(self, taken: Taken) -> None:
         """Forget an instance for good."""
@@ -406,6 +409,11 @@ class Spool:
         """Return the series that wait for more of their instances."""
         with self._changed:
             return dict(self._waiting)
+
+    def looked_until(self) -> float:
+        """Return until when all that came has been looked at, in seconds since 1970."""
+        with self._changed:
+            return _received(self._ready[0][1]) if self._ready else time.time()
 
     def members(self, series: str) -> list[Path]:
         """Return the files of a series that waits, none where it does not."""
@@ -547,6 +555,11 @@ def _checksum(path: Path) -> int:
         while part := file.read(1 << 20):
             found = zlib.crc32(part, found)
     return found
+
+
+def _received(name: str) -> float:
+    """Return when an instance came, in seconds since 1970."""
+    return int(name.split("-")[0], 16) / 1e9
 
 
 def _tries(name: str) -> int:
