@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -51,6 +52,20 @@ def integers(text: str) -> list[int]:
     if not found or min(found) < 1:
         raise UsageError(f"'{text}' is no list of positive integers; wanted one such as 512,1024")
     return found
+
+
+def frame_sizes(text: str) -> list[tuple[int, int]]:
+    """Return columns and rows of a comma-separated list such as 640x480,1440x1080.
+
+    Raises
+    ------
+    UsageError
+    """
+    found = re.fullmatch(r"\s*\d+x\d+\s*(,\s*\d+x\d+\s*)*", text)
+    sizes = [(int(a), int(b)) for a, b in re.findall(r"(\d+)x(\d+)", text)]
+    if not found or min(map(min, sizes)) < 1:
+        raise UsageError(f"'{text}' is no list of sizes; wanted one such as 640x480,1440x1080")
+    return sizes
 
 
 def gpu_settings(
@@ -214,6 +229,22 @@ def mrd(
     from . import mrd as case
 
     case.run(model, integers(sizes), images, repeats, cpus(threads), json)
+
+
+@app.command()
+def openigtlink(
+    model_names: Annotated[str, typer.Option("--models", help="Comma-separated names.")] = "base,gray-rt-x2",
+    sizes: Annotated[str, typer.Option(help="Columns and rows of the pictures.")] = "1440x1080",
+    rate: Annotated[float, typer.Option(min=0.1, help="Pictures a second.")] = 30.0,
+    seconds: Annotated[float, typer.Option(min=1, help="How long, after two that do not count.")] = 20.0,
+    backend: Backend = "auto",
+    threads: Threads = 0,
+    json: Json = None,
+) -> None:
+    """Pictures through the OpenIGTLink filter, from socket to socket: how many, how old, as what."""
+    from . import openigtlink as case
+
+    case.run(model_names.split(","), frame_sizes(sizes), backend, threads, rate, seconds, json)
 
 
 @app.command()
