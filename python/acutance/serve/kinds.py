@@ -14,12 +14,14 @@ from ..errors import UsageError
 from .dicom.settings import DicomSettings
 from .mrd.settings import MrdSettings
 from .openigtlink.settings import OpenIgtLinkSettings
+from .page.settings import PageSettings
 from .service import Context, Service, Settings
 
 KINDS: dict[str, type[Settings]] = {
     "dicom": DicomSettings,
     "mrd": MrdSettings,
     "openigtlink": OpenIgtLinkSettings,
+    "page": PageSettings,
 }
 """Settings of each kind, by what ``kind`` says in the configuration."""
 
