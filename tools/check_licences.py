@@ -17,7 +17,7 @@ PERMISSIVE = (
     r"apache([ -]software)?([ -]license)?([ -]2(\.0)?)?",
     r"(new |modified |revised )?(0|[23]-clause )?bsd([ -][0-3]-clause)?([ -]license)?",
     r"0bsd",
-    r"(the )?mit([ -]license)?|mit-cmu|hpnd",
+    r"(the )?mit([ -]license)?|mit-0|mit-cmu|hpnd",
     r"isc([ -]license)?",
     r"(psf|python)-2\.0(\.1)?|python software foundation license",
     r"zlib|zlib/libpng license|bsl-1\.0|boost software license 1\.0.*|(the )?unlicense",
