@@ -25,6 +25,7 @@ class _Commands(TyperGroup):
 
 app = typer.Typer(
     cls=_Commands,
+    add_completion=False,
     no_args_is_help=True,
     subcommand_metavar="CONFIG.toml | COMMAND [ARGS]...",
     help="Run services as CONFIG.toml says (docs/live.md), until SIGTERM or Ctrl-C: what was begun is finished first.",
