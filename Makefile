@@ -40,8 +40,10 @@ test-all: $(DONE)/debian $(DONE)/all $(DONE)/rtx  ## install torch, TensorRT-RTX
 	ACUTANCE_SLOW=1 $(BIN)/pytest $(PYTEST) --junitxml=build/test-all.xml
 	$(BIN)/python tools/check_skips.py build/test-all.xml
 
-soak: $(DONE)/all  ## run streams for 10 minutes at 30 pictures a second: memory and age must stay flat; rewrite bench/results/soak-live.*
+soak: $(DONE)/debian $(DONE)/all  ## 10 minutes of pictures at 30 a second, 50 kills of the DICOM node; rewrite bench/results/soak-*
 	$(BIN)/python -m acutance.bench.soak --json bench/results/soak-live.json --plot bench/results/soak-live.png
+	ACUTANCE_SLOW=1 ACUTANCE_KILLS=50 ACUTANCE_KILLS_REPORT=bench/results/soak-dicom.json \
+		$(BIN)/pytest $(PYTEST) tests/serve/dicom/node/test_kill.py
 
 lint: $(DONE)/all  ## ruff, mypy, import-linter and clang-format
 	$(BIN)/ruff check .

@@ -16,6 +16,23 @@ from .work import Worker
 
 _MIB = 1 << 20
 
+_FAILED_START = 5.0
+"""Seconds for the threads to end that could start."""
+
+_NUMBERS = {
+    "instances_total": "Instances that were worked on, by what became of them",
+    "spool_instances": "Instances in the spool that are ready or wait for their series, and files that are to be sent",
+    "spool_bytes": "Bytes in the spool",
+    "sent_total": "Files that a destination has taken",
+    "send_failures_total": "Attempts to send a file that failed",
+    "given_up_total": "Files that were given up",
+    "work_seconds": "From taking an instance out of the spool until it may be sent",
+    "enhance_seconds": "Enhancing a picture",
+    "send_seconds": "Sending a file",
+    "base_total": "Pictures that got their base only",
+}
+"""What the metrics of worker and senders are."""
+
 
 class DicomNode(Service):
     """A node whose parts meet in the spool alone.
@@ -28,6 +45,8 @@ class DicomNode(Service):
 
     def __init__(self, settings: DicomSettings, context: Context) -> None:
         super().__init__(settings, context)
+        for name, text in _NUMBERS.items():
+            context.metrics.describe(name, text)
         quota = None if settings.spool.quota_mb is None else settings.spool.quota_mb * _MIB
         self.spool = Spool(settings.spool.folder, Limits(quota, settings.spool.reserve_mb * _MIB))
         self._scp = StorageScp(settings.receive, self.spool, context)
@@ -55,7 +74,7 @@ class DicomNode(Service):
                 sender.start()
             self._scp.start()
         except AcutanceError:
-            self.stop(0.0)
+            self.stop(_FAILED_START)
             raise
         self.context.log.info("spool", extra=self.spool.counts())
 

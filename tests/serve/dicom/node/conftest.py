@@ -194,12 +194,13 @@ backend = "onnxruntime"
         )
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, wait: bool = True) -> None:
         with self.log.open("ab") as log:
             command = [sys.executable, "-c", "from acutance.cli import main; main()", "serve", str(self.config)]
             environment = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(self.home / "cache")}
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-        wait_for(self.listens, 90, self.log.read_text)
+        if wait:
+            wait_for(self.listens, 90, self.log.read_text)
 
     def listens(self) -> bool:
         assert self.process is not None
