@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from .config import read
 from .run import run
+from .video.command import video
 
 
 class _Commands(TyperGroup):
@@ -51,3 +52,6 @@ def serve(
     status = run(found)
     if status:
         os._exit(status)  # threads of services that did not end must not hold the process
+
+
+app.command("video")(video)

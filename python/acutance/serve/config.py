@@ -86,7 +86,7 @@ def read(path: str | os.PathLike[str]) -> Config:
     try:
         config = Config.model_validate({**said, "services": ()})
     except pydantic.ValidationError as e:
-        mistakes = [*_mistakes(e), *mistakes]
+        mistakes = [*said_of(e), *mistakes]
     if mistakes:
         raise UsageError("; ".join(mistakes), path)
     return config.model_copy(update={"services": tuple(services)})
@@ -108,7 +108,7 @@ def _services(tables: Any) -> tuple[list[Settings], list[str]]:
         try:
             settings = KINDS[kind].model_validate(table)
         except pydantic.ValidationError as e:
-            mistakes += [f"{where}: {mistake}" for mistake in _mistakes(e)]
+            mistakes += [f"{where}: {mistake}" for mistake in said_of(e)]
             continue
         if settings.name in {s.name for s in found}:
             mistakes.append(f"{where}: name: another service has it; names must differ")
@@ -116,7 +116,7 @@ def _services(tables: Any) -> tuple[list[Settings], list[str]]:
     return found, mistakes
 
 
-def _mistakes(error: pydantic.ValidationError) -> Iterable[str]:
+def said_of(error: pydantic.ValidationError) -> Iterable[str]:
     """Say in a few words what is wrong, for each key."""
     for one in error.errors():
         key = ".".join(str(x) for x in one["loc"]) or "the table"

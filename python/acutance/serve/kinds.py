@@ -16,12 +16,14 @@ from .mrd.settings import MrdSettings
 from .openigtlink.settings import OpenIgtLinkSettings
 from .page.settings import PageSettings
 from .service import Context, Service, Settings
+from .video.settings import VideoSettings
 
 KINDS: dict[str, type[Settings]] = {
     "dicom": DicomSettings,
     "mrd": MrdSettings,
     "openigtlink": OpenIgtLinkSettings,
     "page": PageSettings,
+    "video": VideoSettings,
 }
 """Settings of each kind, by what ``kind`` says in the configuration."""
 

@@ -1,0 +1,1 @@
+"""Video: files and streams, decoded and encoded by ffmpeg in processes of its own."""
