@@ -54,6 +54,7 @@ def test_the_script_gets_its_picture(
     [
         ({"source": {"role": "client", "port": 0}}, "needs the port"),
         ({"source": {"role": "client", "port": 1, "allow": ["10.0.0.0/8"]}}, "is for role server"),
+        ({"source": {"role": "client", "port": 18945}}, "feeds itself"),
         ({"suffix": "a suffix"}, "suffix"),
         ({"modality": "us"}, "modality"),
         ({"position": "corner"}, "position"),

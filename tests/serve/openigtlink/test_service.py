@@ -130,6 +130,23 @@ def test_queries_go_to_the_source_and_other_messages_of_receivers_do_not(peers: 
     assert receiver.receive().kind == "RTS_IMAGE"
 
 
+def test_what_receivers_asked_for_is_asked_again_of_a_source_that_comes_back(
+    peers: ModuleType, filters: Filters
+) -> None:
+    made = filters()
+    receiver = made.receiver()
+    for kind, device in ((b"STT_IMAGE", b"A"), (b"STT_TDATA", b""), (b"STT_IMAGE", b"B"), (b"STP_IMAGE", b"A")):
+        receiver.send(HEADER.pack(1, kind, device, 5, 0, 0))
+    peers.wait_for(lambda: made.total("messages_in_total", side="receivers") == 4)
+    for _ in range(2):
+        source = made.source()
+        assert [(m.kind, m.device) for m in (source.receive(), source.receive())] == [
+            ("STT_TDATA", b""),
+            ("STT_IMAGE", b"B"),
+        ]
+        source.close()
+
+
 def bad_crc(peers: ModuleType) -> bytes:
     data = bytearray(peers.image().pack())
     data[-1] ^= 1

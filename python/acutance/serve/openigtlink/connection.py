@@ -39,7 +39,7 @@ KEEP_ALIVE = (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 2), ("TCP_KEEPCNT", 3))
 class Handler(Protocol):
     """What is told of one side's connections, from the loop's thread."""
 
-    def opened(self) -> None: ...
+    def opened(self, connection: Connection) -> None: ...
 
     def received(self, message: Message) -> None: ...
 
@@ -359,7 +359,7 @@ class Loop:
         self._selector.register(sock, selectors.EVENT_READ, connection)
         side.add(connection)
         self._context.log.info("connected", extra={"side": side.name})
-        side.handler.opened()
+        side.handler.opened(connection)
 
     def _serve(self, connection: Connection, events: int) -> None:
         if events & selectors.EVENT_READ:

@@ -11,7 +11,7 @@ from ...enhancer import Enhancer
 from ...errors import InputError
 from ...live.stream import Outgoing, Stream
 from ..service import Context, Service
-from .connection import Loop, Side
+from .connection import Connection, Loop, Side
 from .image import Image, named, unnamed
 from .message import Message
 from .notes import Notes
@@ -21,6 +21,9 @@ MIB = 1 << 20
 
 SILENT_S = 10.0
 """Seconds without a picture after which a device makes room for another."""
+
+MOST_ASKED = 64
+"""Requests to begin sending (``STT_``) that are kept for a source that comes back."""
 
 KNOWN = (
     "IMAGE", "TRANSFORM", "STATUS", "STRING", "POSITION", "QTDATA", "TDATA", "POINT", "POLYDATA", "IMGMETA", "LBMETA",
@@ -65,6 +68,7 @@ class OpenIgtLink(Service):
         with settings.enhance.enhancer() as enhancer:  # fails here, not at the first picture
             self._scale = enhancer.scale
         self._devices: dict[bytes, Device] = {}
+        self._asked: dict[tuple[str, bytes], Message] = {}
         self._lock = threading.Lock()
         sizes = (settings.largest_mib * MIB, settings.backlog_mib * MIB)
         self.source = Side("source", settings.source, *sizes, _Source(self), context, self._notes)
@@ -127,6 +131,7 @@ class OpenIgtLink(Service):
             return
         if self.settings.suffix:
             message = message.renamed(unnamed(message.device, self.settings.suffix))
+        self._remember(message)
         self._metrics.count("messages_passed_total", side="receivers", reason="query")
         self.source.send(message.parts)
         self._loop.wake()
@@ -136,10 +141,20 @@ class OpenIgtLink(Service):
         self._metrics.count("messages_refused_total", side=side, reason=reason)
         self._notes.say(f"{side}: a message is left out", reason=reason)
 
-    def anew(self) -> None:
-        """Begin all streams anew, since the source has come back."""
+    def anew(self, connection: Connection) -> None:
+        """Begin all streams anew, since a source has come, and tell it what receivers have asked for."""
         for device in list(self._devices.values()):
             device.stream.reset()
+        for message in self._asked.values():
+            connection.outbox.put(message.parts)
+
+    def _remember(self, message: Message) -> None:
+        """Keep what is to be sent until it is stopped: receivers do not hear that a source went and came back."""
+        begin, what = message.kind[:4], (message.kind[4:], message.device)
+        if begin == "STP_":
+            self._asked.pop(what, None)
+        elif begin == "STT_" and (what in self._asked or len(self._asked) < MOST_ASKED):
+            self._asked[what] = message
 
     def _pass(self, message: Message, reason: str) -> None:
         self._metrics.count("messages_passed_total", side="source", reason=reason)
@@ -202,8 +217,8 @@ class _Source:
     def __init__(self, service: OpenIgtLink) -> None:
         self._service = service
 
-    def opened(self) -> None:
-        self._service.anew()
+    def opened(self, connection: Connection) -> None:
+        self._service.anew(connection)
 
     def received(self, message: Message) -> None:
         if _whole(self._service, "source", message):
@@ -216,7 +231,7 @@ class _Receivers:
     def __init__(self, service: OpenIgtLink) -> None:
         self._service = service
 
-    def opened(self) -> None:
+    def opened(self, connection: Connection) -> None:
         """A receiver begins with what comes next."""
 
     def received(self, message: Message) -> None:

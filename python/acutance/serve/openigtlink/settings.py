@@ -88,3 +88,10 @@ class OpenIgtLinkSettings(Settings):
     stall_s: float = pydantic.Field(default=10.0, ge=1, le=600)
     stream: StreamSettings = StreamSettings()
     enhance: EnhanceSettings = EnhanceSettings()
+
+    @pydantic.model_validator(mode="after")
+    def _no_circle(self) -> OpenIgtLinkSettings:
+        one, other = self.source, self.receivers
+        if one.role != other.role and (one.address, one.port) == (other.address, other.port):
+            raise ValueError(f"source and receivers: both are at {one.address}:{one.port}, so the filter feeds itself")
+        return self
