@@ -248,6 +248,22 @@ def openigtlink(
 
 
 @app.command()
+def node(
+    associations: Annotated[str, typer.Option(help="At the same time, comma-separated.")] = "1,4,8",
+    images: Annotated[int, typer.Option(min=1, help="Over each association.")] = 60,
+    size: Annotated[int, typer.Option(min=16, help="Side of the square pictures, 16 bits.")] = 512,
+    repeats: Annotated[int, typer.Option(min=1)] = 3,
+    folder: Annotated[Path, typer.Option(help="On the disk that the receivers write to.")] = Path(),
+    json: Json = None,
+) -> None:
+    """Images a second that a DICOM node takes, beside pynetdicom's and dcmtk's; status 1 when slower than wanted."""
+    from . import node as case
+
+    if not case.run(integers(associations), images, size, repeats, folder, json):
+        raise typer.Exit(1)
+
+
+@app.command()
 def report(
     results: Annotated[list[Path], typer.Argument(metavar="RESULTS...", help="Result files of any benchmark.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The page.")] = Path("bench.html"),

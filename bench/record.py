@@ -29,6 +29,7 @@ PACKAGES = (
     "monai",
     "opencv-python-headless",
     "pydicom",
+    "pynetdicom",
     "pycuda",
     "tensorrt",
     "tensorrt-cu12",

@@ -28,7 +28,20 @@ svg { max-width: 100%; height: auto; display: block } details { margin: 1rem 0 }
 pre { font-size: 12px; overflow-x: auto; background: #f6f6f6; padding: 8px }
 """
 
-SHOWN = ("case", "model", "way", "input", "size", "backend", "precision", "tile", "batches", "load", "feed")
+SHOWN = (
+    "case",
+    "model",
+    "way",
+    "associations",
+    "input",
+    "size",
+    "backend",
+    "precision",
+    "tile",
+    "batches",
+    "load",
+    "feed",
+)
 """Columns that say what was measured, in this order, where they are there."""
 
 
@@ -70,7 +83,7 @@ def table(rows: Iterable[Row]) -> str:
     rows = list(rows)
     what = [key for key in SHOWN if any(key in row for row in rows)]
     numbers = [k for k in ("p50", "p90", "p99", "p99.9", "max") if any(k in row.get("ms", {}) for row in rows)]
-    others = ("jitter_ms", "misses", "dropped", "ratio", "gb_s", "of_memcpy", "wanted", "peak_mb")
+    others = ("jitter_ms", "misses", "dropped", "ratio", "gb_s", "of_memcpy", "wanted", "peak_mb", "images_s")
     more = [key for key in others if any(row.get(key) is not None for row in rows)]
     head = "".join(f"<th>{html.escape(k)}</th>" for k in (*what, *(f"{k} ms" for k in numbers), *more))
     body = []
