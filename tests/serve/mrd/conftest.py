@@ -19,7 +19,7 @@ from acutance.serve.service import Context, Streams
 pytest.importorskip("ismrmrd", reason="no ismrmrd")
 serialization = pytest.importorskip("ismrmrd.serialization", reason="no ismrmrd")
 
-TIMEOUT_S = 8.0
+TIMEOUT_S = 20.0
 
 
 class Client:
@@ -73,7 +73,7 @@ def serve(metrics: Metrics) -> Iterator[Callable[..., Any]]:
             settings = {"name": "mrd", "port": 0, "enhance": {"model": "base", "threads": 1}, **settings}
             context = Context(metrics, logs.of("mrd"), Streams())
             server = make(MrdSettings.model_validate({"kind": "mrd", **settings}), context)
-            stack.callback(server.stop, 5.0)
+            stack.callback(server.stop, 20.0)
             server.start()
 
             def client() -> Client:

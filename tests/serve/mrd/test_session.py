@@ -35,7 +35,7 @@ def image(index: int = 0, shape: tuple[int, ...] = (1, 1, 12, 10)) -> Any:
     return made
 
 
-def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
     """Wait for what another thread does."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -125,8 +125,27 @@ def test_a_small_buffer_slows_a_client_that_reads(serve: Serve) -> None:
     for k in range(8):
         client.send(image(k, (1, 1, 512, 512)))
     client.end()
-    reading.join(8)
+    reading.join(20)
     assert [i.image_index for i in found] == list(range(8))
+
+
+def test_no_more_is_read_than_the_buffer_holds(serve: Serve, metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the first image of half a megabyte takes its time: three fill a buffer of one megabyte."""
+    server, go_on = serve(limits={"buffer_mb": 1}), threading.Event()
+    enhancer = server._configs.get("acutance").enhancer
+    run = enhancer.run
+    monkeypatch.setattr(enhancer, "run", lambda frame: (go_on.wait(20), run(frame))[1])
+    client = server.client()
+    sending = threading.Thread(
+        target=lambda: (client.send(*[image(k, (1, 1, 512, 512)) for k in range(24)]), client.end())
+    )
+    sending.start()
+    until(lambda: metrics.total("mrd_messages_total") >= 2)
+    time.sleep(0.3)
+    assert metrics.total("mrd_messages_total") <= 3 and sending.is_alive()
+    go_on.set()
+    assert [i.image_index for i in client.rest()] == list(range(24))
+    sending.join(20)
 
 
 def test_no_config_is_the_default(serve: Serve) -> None:
@@ -349,11 +368,11 @@ def test_stopping_answers_what_has_come(serve: Serve, metrics: Metrics, monkeypa
     client = server.client()
     client.send(*[image(k) for k in range(5)])
     until(lambda: metrics.total("mrd_messages_total") == 5)
-    stopping = threading.Thread(target=server.stop, args=(5.0,))
+    stopping = threading.Thread(target=server.stop, args=(20.0,))
     stopping.start()
     found = client.rest()
     client.close()
-    stopping.join(8)
+    stopping.join(20)
     assert [i.image_index for i in images(found)] == list(range(5)) and "is ending" in texts(found)[0]
     with pytest.raises(OSError):
         server.client()
@@ -424,7 +443,7 @@ def shared() -> Any:
 
     class Raw:
         def __init__(self) -> None:
-            self.socket = socket.create_connection(("127.0.0.1", server.port), 8)
+            self.socket = socket.create_connection(("127.0.0.1", server.port), 20)
 
         def raw(self, data: bytes) -> None:
             self.socket.sendall(data)
@@ -444,4 +463,25 @@ def shared() -> Any:
         server.whole[name] = client.rest_raw()
         client.close()
     yield server
-    server.stop(5.0)
+    server.stop(20.0)
+
+
+@hypothesis.settings(max_examples=30)
+@hypothesis.given(
+    name=st.sampled_from(["images", "raw"]),
+    damage=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=8)), min_size=1, max_size=6),
+)
+def test_damaged_streams_end_politely(shared: Any, name: str, damage: list[tuple[float, bytes]]) -> None:
+    """With a close message, whatever came, and the next client is served as ever."""
+    bad = bytearray((GOLDEN / f"{name}.bin").read_bytes())
+    for place, new in damage:
+        at = int(place * (len(bad) - len(new)))
+        bad[at : at + len(new)] = new
+    for data in (bytes(bad), (GOLDEN / f"{name}.bin").read_bytes()):
+        client = shared.client()
+        with contextlib.suppress(ConnectionError):
+            client.raw(data)
+        found = client.rest_raw()
+        client.close()
+        assert found.endswith(CLOSE)
+    assert found == shared.whole[name]
