@@ -9,7 +9,7 @@ RTX    ?= $(if $(filter x86_64,$(shell uname -m)),tensorrt-rtx-cu13-libs==1.7.1.
 # spandrel with what it needs beside torch. torchvision is left out: there is none for every build of torch, and only two
 # networks that do not enlarge want it.
 RIVALS ?= spandrel>=0.4 einops safetensors
-DEBIAN ?= dcmtk dicom3tools orthanc orthanc-dicomweb ffmpeg chromium,chromium-browser
+DEBIAN ?= dcmtk dicom3tools orthanc orthanc-dicomweb ffmpeg chromium,chromium-browser libopenigtlink-dev
 ACUTANCE_DATA ?= ../shared/data
 PYTEST ?= -q --durations=10
 

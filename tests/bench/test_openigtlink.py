@@ -61,7 +61,7 @@ def test_every_picture_is_counted_as_what_it_says_it_is(in_process: Metrics, tmp
         assert row["answered"] + row["lost"] == row["offered"] and row["answered"] >= row["offered"] - 2
         assert 0 < row["age_ms"]["p50"] <= row["age_ms"]["max"]
         assert row["late"] == sum(age > 100 for age in row["age_ms"]["samples"])
-        assert row["cpu_share"] > 0 and row["peak_mib"] > 10
+        assert row["cpu_share"] > 0 and row["cpu_ms"] > 0 and row["peak_mib"] > 10
     assert base["base"] == base["answered"] and network["base"] < network["answered"]
     assert in_process.total("messages_refused_total") == 0
     assert in_process.total("messages_in_total", type="IMAGE") == 30
