@@ -76,7 +76,11 @@ def shown(frame: Frame, settings: Settings) -> NDArray[np.uint8]:
         from skimage import exposure
     except ModuleNotFoundError as e:
         raise UsageError(f"--display needs {e.name}: pip install 'acutance[display]'") from None
-    values = _plain(frame, *settings.window_of(frame))
+    if frame.pixels.ndim == 3:
+        most = frame.limits[1] if np.isfinite(frame.limits[1]) else max(float(frame.pixels.max()), 1e-6)
+        values = np.clip(frame.pixels / most, 0, 1)
+    else:
+        values = _windowed(frame, *settings.window_of(frame))
     sides = [max(1, -(-n // REGIONS)) for n in frame.pixels.shape[:2]]
     # It stretches what it gets and gives to the whole range: a further row with black and white keeps the window.
     ends = values[-1:].copy()
@@ -90,7 +94,7 @@ def shown(frame: Frame, settings: Settings) -> NDArray[np.uint8]:
 
 
 def png(frame: Frame, window: tuple[float, float]) -> bytes:
-    """Return a picture as a PNG file of 8 bits: windowed, and nothing else. Colour is as it is.
+    """Return a picture as a PNG file of 8 bits: windowed, each colour for itself, and nothing else.
 
     Parameters
     ----------
@@ -98,21 +102,13 @@ def png(frame: Frame, window: tuple[float, float]) -> bytes:
     window : (float, float)
         Centre and width in real values.
     """
-    shown = np.rint(255 * _plain(frame, *window)).astype(np.uint8)
+    shown = np.rint(255 * _windowed(frame, *window)).astype(np.uint8)
     missing = frame.missing()
     if missing is not None:
         shown[missing] = 0
     file = io.BytesIO()
     Image.fromarray(shown).save(file, "PNG")
     return file.getvalue()
-
-
-def _plain(frame: Frame, centre: float, width: float) -> NDArray[np.float64]:
-    """Return 0 to 1; the window is not for colour."""
-    if frame.pixels.ndim == 2:
-        return _windowed(frame, centre, width)
-    most = frame.limits[1] if np.isfinite(frame.limits[1]) else max(float(frame.pixels.max()), 1e-6)
-    return np.clip(frame.pixels / most, 0, 1)
 
 
 def _windowed(frame: Frame, centre: float, width: float) -> NDArray[np.float64]:

@@ -184,6 +184,10 @@ def test_the_saved_png_is_what_the_window_shows(page: Page, cut: Callable[..., b
     shown = np.asarray(Image.open(io.BytesIO(answer.content)))
     real = np.frombuffer(client.get(f"/api/runs/{run}/slices/0/pixels").content, "<u2").reshape(48, 48) - 1024.0
     assert np.array_equal(shown, np.rint(255 * np.clip((real - 49.5) / 399 + 0.5, 0, 1)))
+    other = client.get(f"/api/runs/{run}/slices/0/png?centre=50&width=400&inverted=true")
+    assert np.array_equal(
+        np.asarray(Image.open(io.BytesIO(other.content))), np.rint(255 * (1 - np.clip((real - 49.5) / 399 + 0.5, 0, 1)))
+    )
 
 
 def test_a_whole_series_is_packed(page: Page, cut: Callable[..., bytes]) -> None:
@@ -302,6 +306,8 @@ def test_other_kinds_of_files(page: Page, tmp_path: Path) -> None:
     assert client.get(f"/api/runs/{run}/slices/0").json()["picture"]["channels"] == 3
     assert len(client.get(f"/api/runs/{run}/slices/0/maps/residual").content) == 4 * 40 * 60
     assert client.get(f"/api/runs/{run}/slices/0/file").content[:4] == b"\x89PNG"
+    seen = client.get(f"/api/runs/{run}/slices/0/png?centre=128&width=256").content
+    assert (np.asarray(Image.open(io.BytesIO(seen))) == 90).all()
 
 
 def test_a_failure_inside_is_told_without_what_it_says(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import logging
 import math
 import re
 from collections.abc import Iterator
@@ -15,7 +16,12 @@ import pydicom
 import pytest
 from PIL import Image
 
+from acutance import Enhancer
+from acutance.geometry import Frame
+from acutance.live.metrics import Metrics
+from acutance.live.stream import Stream, StreamSettings
 from acutance.serve.page.settings import PageSettings
+from acutance.serve.service import Context, Streams
 
 from .conftest import EXAMPLES
 
@@ -149,6 +155,29 @@ def test_a_dropped_ct_is_compared_windowed_read_and_saved(tab: Any) -> None:
     x, y = where(tab, row, col, 1024)
     assert tab.evaluate(PIXEL, [x, y])[0] == gray(enhanced[row, col], 50, 400)
 
+    # Smoothed, it is mixed of the four pixels whose centres lie around it.
+    tab.keyboard.press("s")
+    frame(tab)
+    left, top, width, height = stage(tab)
+    zoom = height / 1024
+    place = [
+        512 + (math.floor(p - start) + 0.5 - size / 2) / zoom - 0.5
+        for p, start, size in ((y, top, height), (x, left, width))
+    ]
+    (i, down), (j, right) = ((math.floor(p), p % 1) for p in place)
+    around = enhanced[i : i + 2, j : j + 2] @ [1 - right, right] @ [1 - down, down]
+    assert abs(tab.evaluate(PIXEL, [x, y])[0] - gray(around, 50, 400)) <= 1
+    tab.keyboard.press("s")
+
+    # The difference is blue below and orange above, full at 50 HU.
+    tab.keyboard.press("4")
+    for r, c in ((row, col), (612, 433), (500, 700)):
+        frame(tab)
+        off = enhanced[r, c] - truth[r // 2, c // 2]
+        colour = np.multiply([80, 160, 255] if off < 0 else [255, 160, 50], min(1.0, abs(off) / 50))
+        assert np.abs(np.subtract(tab.evaluate(PIXEL, where(tab, r, c, 1024))[:3], colour)).max() <= 1
+    tab.keyboard.press("1")
+
     # The divider is dragged over it: now it is the input.
     left, _, width, _ = stage(tab)
     handle = tab.locator("#divider b").bounding_box()
@@ -219,8 +248,9 @@ def test_everything_is_done_by_keys(tab: Any) -> None:
     assert tab.locator("#keys[open]").count() == 0
 
 
-def test_tab_reaches_every_control_in_the_order_of_reading(tab: Any) -> None:
-    tab.set_input_files("#pick-files", [str(CT)])
+def test_tab_reaches_every_control_in_the_order_of_reading(tab: Any, cut: Any, tmp_path: Path) -> None:
+    (tmp_path / "1.dcm").write_bytes(cut())
+    tab.set_input_files("#pick-files", [str(tmp_path / "1.dcm")])
     tab.wait_for_selector("body[data-shown]")
     wanted = tab.evaluate(
         """() => [...document.querySelectorAll("button, select, input, canvas[tabindex], [role=slider]")]
@@ -238,9 +268,12 @@ def test_tab_reaches_every_control_in_the_order_of_reading(tab: Any) -> None:
 def test_a_series_is_scrolled_and_uploads_are_closed(tab: Any, cut: Any, tmp_path: Path) -> None:
     for n in (1, 2, 3):
         (tmp_path / f"{n}.dcm").write_bytes(cut(n))
-    tab.set_input_files("#pick-files", [str(tmp_path / f"{n}.dcm") for n in (2, 3, 1)])
+    (tmp_path / ".hidden").write_text("left alone")
+    (tmp_path / "notes.txt").write_text("no picture")
+    tab.set_input_files("#pick-folder", str(tmp_path))
     tab.wait_for_selector("body[data-shown]")
     assert tab.inner_text("#scroll-text") == "1 / 3"
+    assert re.match(r"Left out: notes.txt \(is no DICOM.*\)$", tab.inner_text("#message"))
     left, top, width, height = stage(tab)
     tab.mouse.move(left + width / 4, top + height / 2)
     tab.mouse.wheel(0, 100)
@@ -276,5 +309,46 @@ def test_a_page_with_a_token_asks_for_it(browser: Any, tmp_path: Path) -> None:
         tab.wait_for_selector("#series .card")
         assert tab.inner_text("#series .card b").startswith("CT")
         tab.close()
+    finally:
+        service.stop(5.0)
+
+
+def test_a_live_stream_is_watched(browser: Any, tmp_path: Path) -> None:
+    from acutance.serve.page.service import PageService
+
+    about = Context(Metrics(), logging.LoggerAdapter(logging.getLogger("acutance.serve"), {}), Streams())
+    service = PageService(PageSettings(name="page", port=0, folder=tmp_path), about)
+    service.start()
+    pixels = np.zeros((24, 32), np.uint8)
+    pixels[6:12, 8:16] = 200
+    try:
+        with Enhancer("base", threads=1) as enhancer:
+            stream = Stream("tower", enhancer, StreamSettings(deadline_ms=60_000), lambda made: None, about.metrics)
+            about.streams.add(stream)
+            tab = browser.new_page()
+            tab.set_default_timeout(WAIT)
+            tab.goto(service.url)
+            tab.wait_for_selector("#streams .card")
+            tab.click("#streams .card")
+            stream.put(Frame(pixels, modality="ES"))
+            tab.wait_for_selector("#pane-a .tag:text-is('Live, base')")
+            frame(tab)
+            left, top, width, height = stage(tab)
+            zoom = min(width / 64, height / 48)
+            spots = {(18, 24): 200, (40, 50): 0}  # row and column of the enlarged picture
+            for (row, col), value in spots.items():
+                at = [left + width / 2 + (col - 32) * zoom, top + height / 2 + (row - 24) * zoom]
+                tab.mouse.move(*at)
+                assert tab.inner_text("#at-result") == f"Enhanced  {col}, {row}:  {value}"
+            tab.wait_for_selector("#streams dd:text-is('60000 ms')")
+            card = "[...document.querySelectorAll('#streams dl > *')].map((e) => e.textContent)"
+            said = tab.evaluate(f"() => {card}")
+            told = dict(zip(said[::2], said[1::2], strict=True))
+            assert told["in"] in ("0", "1") and told["deadline"] == "60000 ms" and told["late"] == "0"
+            tab.wait_for_selector("#streams canvas[aria-label='ages of the last 1 pictures']")
+            drawn = "[...document.querySelector('#streams canvas').getContext('2d').getImageData(0, 0, 420, 88).data]"
+            assert tab.evaluate(f"() => {drawn}.some((v) => v > 0)")
+            tab.close()
+            stream.close()
     finally:
         service.stop(5.0)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
+import ipaddress
 import logging
 import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import urllib.error
@@ -87,6 +90,52 @@ def test_the_service_starts_ends_and_knows_how_it_is(tmp_path: Path) -> None:
     finally:
         service.stop(5.0)
     assert service.health() is not None and list(tmp_path.iterdir()) == []
+
+
+def test_over_https_the_cookie_is_for_https_alone(tmp_path: Path) -> None:
+    pytest.importorskip("cryptography", reason="cryptography is not installed")
+    certificate, key = certify(tmp_path)
+    folder = tmp_path / "uploads"
+    folder.mkdir()
+    said = PageSettings(name="page", port=0, folder=folder, certificate=certificate, key=key)
+    service = make(said, a_context())
+    service.start()
+    try:
+        assert service.url.startswith("https://")  # type: ignore[attr-defined]
+        trusting = ssl.create_default_context(cafile=str(certificate))
+        headers = {"x-acutance": "1", "content-type": "application/json"}
+        request = urllib.request.Request(f"{service.url}api/login", b"{}", headers)  # type: ignore[attr-defined]
+        with urllib.request.urlopen(request, timeout=10, context=trusting) as answer:
+            assert answer.status == 204 and "secure" in answer.headers["set-cookie"].lower()
+    finally:
+        service.stop(5.0)
+
+
+def certify(folder: Path) -> tuple[Path, Path]:
+    """Write a certificate for 127.0.0.1 that certifies itself, and its key."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "page")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.NoEncryption()
+    pkcs8 = serialization.PrivateFormat.PKCS8
+    (folder / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, pkcs8, plain))
+    return folder / "cert.pem", folder / "key.pem"
 
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:

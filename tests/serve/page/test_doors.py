@@ -147,7 +147,7 @@ def test_as_many_browsers_as_allowed(page: Page) -> None:
     answer = second.post("/api/login", json={})
     assert answer.status_code == 503 and "1 browsers" in answer.json()["error"]
     (session,) = desk.sessions._sessions.values()
-    session.seen -= 400  # seconds of silence
+    session.looked -= 400  # seconds of silence
     assert second.post("/api/login", json={}).status_code == 204
     assert first.get("/api/state").status_code == 401
 
@@ -161,6 +161,6 @@ def test_a_browser_that_has_gone_is_forgotten_with_its_uploads(
     upload(client, cut())
     assert desk.sessions.expire() == 0 and len(list(tmp_path.rglob("*.dcm"))) == 1
     (session,) = desk.sessions._sessions.values()
-    session.seen = time.monotonic() - 61
+    session.seen = session.looked = time.monotonic() - 61
     assert desk.sessions.expire() == 1
     assert client.get("/api/state").status_code == 401 and not list(tmp_path.rglob("*.dcm"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from acutance.geometry import Frame
 from acutance.live.metrics import Metrics
 from acutance.live.stream import Stream, StreamSettings
 from acutance.serve.service import Context, Streams
+
+from .conftest import upload
 
 Page = Callable[..., tuple[Any, Any]]
 
@@ -82,8 +85,15 @@ def test_drops_and_bases_are_counted_by_reason(page: Page) -> None:
             stream.close()
 
 
-def test_to_look_on_keeps_no_upload_alive(page: Page) -> None:
-    desk, client = page(context=context())
+def test_to_look_on_keeps_the_session_alive_and_not_its_uploads(
+    page: Page, cut: Callable[..., bytes], tmp_path: Path
+) -> None:
+    desk, client = page(context=context(), idle_minutes=1)
+    series = upload(client, cut())["series"][0]["id"]
     (session,) = desk.sessions._sessions.values()
-    session.seen = before = time.monotonic() - 100
-    assert client.get("/api/streams").status_code == 200 and session.seen == before
+    session.seen = session.looked = time.monotonic() - 100
+    assert client.get("/api/streams").status_code == 200
+    assert desk.sessions.expire() == 0 and not list(tmp_path.rglob("*.dcm"))
+    assert client.get("/api/streams").status_code == 200
+    assert client.get(f"/api/series/{series}/slices/0").status_code == 404
+    assert len(upload(client, cut())["series"]) == 1

@@ -139,8 +139,8 @@ class PlaneAnswer(pydantic.BaseModel):
 class Picture(pydantic.BaseModel):
     """What is needed beside the pixels to show them: little endian, row by row, colour by pixel.
 
-    ``window`` is that of the header, else the robust range; ``limits`` are the smallest and largest real value that is
-    not missing; ``missing`` how many are.
+    ``window`` is that of the header (``windowed``), else the robust range; ``limits`` are the smallest and largest real
+    value that is not missing; ``missing`` how many are.
     """
 
     rows: int
@@ -155,6 +155,7 @@ class Picture(pydantic.BaseModel):
     spacing: tuple[float, float] | None
     plane: PlaneAnswer | None
     window: tuple[float, float]
+    windowed: bool
     limits: tuple[float, float]
     missing: int
 
@@ -181,6 +182,7 @@ class Picture(pydantic.BaseModel):
             spacing=frame.spacing,
             plane=plane,
             window=display.Settings().window_of(frame),
+            windowed=frame.window is not None,
             limits=(low, high),
             missing=0 if missing is None else int(missing.sum()),
         )

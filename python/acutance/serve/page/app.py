@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import traceback
 from collections.abc import AsyncIterator
@@ -302,12 +303,12 @@ def result_file(run: OurRun, number: int, session: Mine) -> Response:
 
 
 @router.get("/api/runs/{run}/slices/{number}/png")
-def result_png(run: OurRun, number: int, centre: float, width: float) -> Response:
-    """Return an enhanced slice for the eye, in 8 bits of a window."""
+def result_png(run: OurRun, number: int, centre: float, width: float, inverted: bool = False) -> Response:
+    """Return an enhanced slice for the eye, in 8 bits of a window; ``inverted``: the smallest value is white."""
     _check(run, number)
     if not (np.isfinite([centre, width]).all() and width > 0):
         raise Refused(400, "wanted a window of finite centre and positive width")
-    data = display.png(run.result(number).frame, (centre, width))
+    data = display.png(dataclasses.replace(run.result(number).frame, inverted=inverted), (centre, width))
     name = f"acutance-{number + 1:04}.png"
     return Response(data, media_type="image/png", headers={"content-disposition": f'attachment; filename="{name}"'})
 

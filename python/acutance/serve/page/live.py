@@ -57,8 +57,8 @@ class LatestAnswer(pydantic.BaseModel):
 def _context(request: Request) -> Context:
     """Return the context of a page that runs beside services, for a browser that is logged in."""
     desk = request.app.state.desk
-    # To look on is no use of what was uploaded: it keeps nothing of it alive.
-    if desk.sessions.get(request.cookies.get(request.app.state.cookie), touch=False) is None:
+    # To look on is no use of what was uploaded: it keeps the session alive, and not its uploads.
+    if desk.sessions.get(request.cookies.get(request.app.state.cookie), looks_on=True) is None:
         raise Refused(401, "no session: log in first")
     if desk.context is None:
         raise Refused(404, "no services run here; the page is one by itself")

@@ -91,8 +91,8 @@ class Run:
     def frame(self, number: int) -> Frame:
         """Return a slice with the range of values of its series, as it is handed to the network."""
         frame = self._reader.frame(self.series, number)
-        if frame.modality == "CT" or len(self.series.paths) == 1:
-            return frame  # CT is mapped by HU, and the frames of one file share their range already
+        if len(self.series.paths) == 1 or self.enhancer.percentiles(frame.modality) is None:
+            return frame  # the frames of one file share their range already
         return dataclasses.replace(frame, value_range=self._value_range())
 
     def result(self, number: int) -> Result:

@@ -34,7 +34,7 @@ class Session:
         self.folder, self._files, self._size = folder, files, size
         self.series: dict[str, Series] = {}
         self.runs: dict[str, Run] = {}
-        self.seen = time.monotonic()
+        self.seen = self.looked = time.monotonic()
         self._lock = threading.Lock()
         self._uploads: dict[Path, tuple[str, int]] = {}
         self._fresh: set[Path] = set()
@@ -117,12 +117,24 @@ class Session:
             self.runs.pop(next(iter(self.runs))).close()
         self.runs[run.id] = run
 
-    def close(self) -> None:
-        """End all work and delete all files."""
-        for run in self.runs.values():
+    def clear(self) -> None:
+        """End all work, and delete all files."""
+        runs = list(self.runs.values())
+        for run in runs:
             run.close()
-        for run in self.runs.values():
+        self.runs.clear()
+        self.series.clear()
+        for run in runs:
             run.stop(5.0)
+        with self._lock:
+            self._uploads.clear()
+            self._fresh.clear()
+        for path in self.folder.iterdir():
+            path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """End for good."""
+        self.clear()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _reject(self, skipped: Skipped) -> tuple[str, str]:
@@ -153,12 +165,13 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def get(self, cookie: str | None, touch: bool = True) -> Session | None:
-        """Return the session of a cookie; ``touch``: it is in use."""
+    def get(self, cookie: str | None, looks_on: bool = False) -> Session | None:
+        """Return the session of a cookie, which is in use; ``looks_on``: but not what it has opened."""
         with self._lock:
             found = self._sessions.get(cookie or "")
-            if found is not None and touch:
-                found.seen = time.monotonic()
+            if found is not None:
+                found.looked = time.monotonic()
+                found.seen = found.seen if looks_on else found.looked
             return found
 
     def new(self) -> str:
@@ -173,8 +186,8 @@ class Sessions:
         oldest = None
         with self._lock:
             if len(self._sessions) >= self._most:
-                key, oldest = min(self._sessions.items(), key=lambda pair: pair[1].seen)
-                if time.monotonic() - oldest.seen < _SPARE:
+                key, oldest = min(self._sessions.items(), key=lambda pair: pair[1].looked)
+                if time.monotonic() - oldest.looked < _SPARE:
                     raise Refused(503, f"{self._most} browsers are connected, as many as are allowed; try again later")
                 del self._sessions[key]
             cookie = secrets.token_urlsafe(32)
@@ -191,12 +204,18 @@ class Sessions:
             found.close()
 
     def expire(self) -> int:
-        """Forget the sessions that have been idle for too long; return how many."""
+        """Forget the sessions that have been idle for too long; return how many.
+
+        One that looks on at live streams stays; what it has opened does not.
+        """
         before = time.monotonic() - self._idle
         with self._lock:
-            old = [key for key, one in self._sessions.items() if one.seen < before]
+            old = [key for key, one in self._sessions.items() if one.looked < before]
+            idle = [one for one in self._sessions.values() if one.seen < before <= one.looked]
         for key in old:
             self.end(key)
+        for one in idle:
+            one.clear()
         return len(old)
 
     def close(self) -> None:

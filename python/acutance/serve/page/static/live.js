@@ -1,6 +1,7 @@
 // Live streams: a card each, with the ages of the last pictures against the deadline.
 
 import { get, raw } from "./api.js";
+import { facts } from "./facts.js";
 import { picture } from "./render.js";
 
 const $ = (id) => document.getElementById(id);
@@ -71,24 +72,33 @@ export class Live {
       card.button.type = "button";
       card.button.className = "card";
       card.button.setAttribute("aria-pressed", "false");
-      card.button.innerHTML = "<b></b><canvas width='420' height='88' role='img'></canvas><span></span><span></span>";
+      card.name = document.createElement("b");
+      card.plot = Object.assign(document.createElement("canvas"), { width: 420, height: 88 });
+      card.plot.setAttribute("role", "img");
+      card.facts = document.createElement("dl");
+      card.button.append(card.name, card.plot, card.facts);
       card.button.addEventListener("click", () => this.watch(stream.name));
       card.item.append(card.button);
       $("streams").append(card.item);
       this.cards.set(stream.name, card);
     }
-    const [first, second] = card.button.querySelectorAll("span");
-    card.button.querySelector("b").textContent = stream.name;
-    const ms = (v) => (v === null ? "\u2013" : v.toFixed(v < 10 ? 1 : 0));
-    const deadline = stream.deadline_ms === null ? "" : ` of ${ms(stream.deadline_ms)}`;
-    first.textContent = `age ${ms(stream.p50)} / ${ms(stream.p99)}${deadline} ms (half / 99 of 100)`;
+    card.name.textContent = stream.name;
+    const ms = (v) => (v === null ? "\u2013" : `${v.toFixed(v < 10 ? 1 : 0)} ms`);
     const sum = (reasons) => Object.values(reasons).reduce((a, b) => a + b, 0);
-    second.textContent =
-      `${stream.frames_out} out of ${stream.frames_in}, ${stream.late} late, ` +
-      `${sum(stream.base)} base, ${sum(stream.dropped)} dropped` + (stream.nan ? `, ${stream.nan} NaN` : "");
+    facts(card.facts, [
+      ["age, half of them", ms(stream.p50)],
+      ["99 of 100", ms(stream.p99), stream.deadline_ms !== null && stream.p99 > stream.deadline_ms],
+      ["deadline", ms(stream.deadline_ms)],
+      ["in", stream.frames_in],
+      ["out", stream.frames_out],
+      ["late", stream.late, stream.late],
+      ["only the base", sum(stream.base), sum(stream.base)],
+      ["dropped", sum(stream.dropped), sum(stream.dropped)],
+      ...(stream.nan ? [["not finite", stream.nan, true]] : []),
+    ]);
     card.button.classList.toggle("bad", stream.health !== null);
     card.button.title = stream.health || "";
-    plot(card.button.querySelector("canvas"), stream);
+    plot(card.plot, stream);
   }
 }
 

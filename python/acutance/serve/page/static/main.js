@@ -3,6 +3,7 @@
 import { get, post, raw, remove } from "./api.js";
 import { dropped, sendAll } from "./files.js";
 import { keyList, listen } from "./keys.js";
+import { facts } from "./facts.js";
 import { Live } from "./live.js";
 import { firstWindow, picture } from "./render.js";
 import { Viewer } from "./viewer.js";
@@ -13,6 +14,7 @@ const PRESETS = {
   CT: [["Abdomen", 50, 400], ["Lung", -600, 1500], ["Bone", 400, 1800], ["Brain", 40, 80], ["Mediastinum", 40, 350], ["Liver", 80, 150]],
 };
 const KEPT = 24; // pictures
+const PAUSE = 120; // milliseconds that a slice is looked at before it is enhanced
 
 const open = { series: new Map(), current: null, number: 0, run: null, state: null, fresh: false };
 const kept = new Map();
@@ -82,6 +84,8 @@ async function refresh() {
     open.fresh = false;
     if (fresh) presets(input);
     if (fresh || !kept.has(`${open.run}/${number}`)) viewer.show({ input, fresh });
+    if (!kept.has(`${open.run}/${number}`)) await new Promise((done) => setTimeout(done, PAUSE));
+    if (late()) return; // whoever scrolls on does not want it enhanced
     if (!open.run) open.run = (await post("/api/runs", wanted(current))).id;
     const run = open.run;
     if (late()) return;
@@ -93,10 +97,10 @@ async function refresh() {
     const map = overlay ? await loadMap(run, number, overlay, input, found.picture) : null;
     if (late()) return;
     busy("");
-    viewer.resultName = found.about.base ? "Enlarged (base)" : "Enhanced";
+    viewer.resultName = found.about.base ? "Enlarged (base)" : found.about.generative ? "Enhanced (generative)" : "Enhanced";
     viewer.show({ input, result: found.picture, scale: found.about.scale, map, overlay });
     describe(found.about);
-    work.ready(current, run, number, () => viewer.window);
+    work.ready(current, run, number, () => [...viewer.window, viewer.inverted]);
     document.body.dataset.shown = `${run}/${number}/${overlay}`;
     if (number + 1 < current.slices) loadInput(current.id, number + 1).catch(() => {});
   } catch (e) {
@@ -131,7 +135,7 @@ function describe(about) {
   $("base").textContent = about.fell_back ? `Only the base, no network: ${about.fell_back}.` : "Only the base: no network was asked for.";
   const unit = about.picture.unit;
   const error = about.error === 0 ? "exact" : `off by up to ${Number(about.error.toPrecision(3))} ${unit}`.trim();
-  const facts = [
+  facts($("facts"), [
     ["Model", about.base ? "base" : `${about.model} ${about.version}`],
     ["Ran on", about.base ? "core" : about.backend],
     ["Precision", about.precision],
@@ -141,15 +145,7 @@ function describe(about) {
     ["Guard", about.guard],
     ["Block means", error],
     ["Uncertainty", about.bounded ? "yes" : "no"],
-  ];
-  $("facts").replaceChildren(
-    ...facts.flatMap(([name, value]) => {
-      const term = document.createElement("dt"), what = document.createElement("dd");
-      term.textContent = name;
-      what.textContent = value;
-      return [term, what];
-    }),
-  );
+  ]);
   $("warnings").replaceChildren(
     ...about.warnings.map((text) => Object.assign(document.createElement("li"), { textContent: text })),
   );
@@ -158,9 +154,17 @@ function describe(about) {
   $("overlay").querySelector("[value=uncertainty]").disabled = !about.bounded;
 }
 
+// Nothing is said of a picture that is not there yet.
+function blank() {
+  for (const id of ["generative", "base"]) $(id).hidden = true;
+  $("nothing").hidden = false;
+  for (const id of ["facts", "warnings"]) $(id).replaceChildren();
+  $("purpose").textContent = "";
+}
+
 function presets(input) {
   const [centre, width] = firstWindow(input);
-  const found = [["As in the file", centre, width], ...(PRESETS[input.modality] || [])];
+  const found = [[input.windowed ? "As in the file" : "By its values", centre, width], ...(PRESETS[input.modality] || [])];
   if (input.channels === 1) {
     const [low, high] = input.limits;
     found.push(["All values", (low + high) / 2, Math.max(high - low, 1e-6)]);
@@ -177,6 +181,7 @@ function choose(series, number = 0) {
   $("scroll").hidden = series.slices < 2;
   $("slice").max = series.slices - 1;
   work.clear();
+  blank();
   slider();
   refresh();
 }
@@ -238,6 +243,7 @@ async function closeSeries(series, item) {
   } else {
     Object.assign(open, { current: null, run: null });
     viewer.show({ input: null });
+    blank();
     $("welcome").hidden = false;
     $("scroll").hidden = true;
   }
@@ -419,7 +425,7 @@ async function boot() {
   $("series").replaceChildren();
   open.series.clear();
   state.series.forEach(listed);
-  $("skipped").textContent = state.skipped ? `${state.skipped} files hold no picture that is shown here.` : "";
+  $("skipped").textContent = state.skipped ? `Left out, without a picture that is shown here: ${state.skipped}` : "";
   if (state.series.length) choose(state.series[0]);
   if (state.opening) {
     busy("Reading headers\u2026");
@@ -427,6 +433,21 @@ async function boot() {
   } else if (!state.series.length) {
     busy("");
   }
+}
+
+function describeLive(about) {
+  for (const id of ["nothing", "generative"]) $(id).hidden = true;
+  $("base").hidden = !about.base;
+  $("base").textContent = `Only the base${about.reason ? `: ${about.reason}` : ", no network"}.`;
+  facts($("facts"), [
+    ["Model", about.model],
+    ["Age", `${about.age_ms.toFixed(1)} ms`],
+    ["Picture", about.sequence],
+    ["Size", `${about.picture.cols} \u00d7 ${about.picture.rows}`],
+    ["Pixel", pixel(about.picture.spacing)],
+  ]);
+  $("warnings").replaceChildren();
+  $("purpose").textContent = "";
 }
 
 function showLive(shown, about, fresh) {
@@ -440,7 +461,8 @@ function showLive(shown, about, fresh) {
     work.clear();
     busy("");
   }
-  viewer.resultName = about.base ? `Live, base (${about.reason || "no network"})` : `Live, ${about.model}`;
+  viewer.resultName = about.base ? "Live, base" : `Live, ${about.model}`;
+  describeLive(about);
   viewer.show({ input: null, result: shown, fresh });
 }
 

@@ -33,11 +33,11 @@ export class Work {
 
   async _save(what) {
     const { series, run, number, window } = this.now;
-    const [centre, width] = window();
+    const [centre, width, inverted] = window();
     const path = `/api/runs/${run}/slices/${number}/${what}`;
     const end = what === "png" ? "png" : ENDS[series.kind];
     try {
-      const data = await blob(what === "png" ? `${path}?centre=${centre}&width=${width}` : path);
+      const data = await blob(what === "png" ? `${path}?centre=${centre}&width=${width}&inverted=${inverted}` : path);
       hand(URL.createObjectURL(data), `acutance-${String(number + 1).padStart(4, "0")}.${end}`);
     } catch (e) {
       this.say(e.message, "bad");
