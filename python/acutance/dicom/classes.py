@@ -48,8 +48,21 @@ medicine, endoscopy, PET.
 
 WANTED = "CT, MR, CR, DX, MG, XA, RF, US, NM, PT, secondary capture or endoscopy"
 
+MODALITIES = frozenset(
+    (
+        *("AR", "BDUS", "BI", "BMD", "CR", "CT", "DG", "DX", "ES", "GM", "HC", "IO", "IVOCT", "IVUS", "KER"),
+        *("LEN", "LS", "M3D", "MG", "MR", "NM", "OAM", "OCT", "OP", "OPM", "OPT", "OPTBSV", "OPTENF", "OPV"),
+        *("OT", "PA", "PT", "PX", "RF", "RG", "RTDOSE", "RTIMAGE", "SEG", "SM", "SRF", "TG", "US", "VA", "XA", "XC"),
+        *("CD", "CF", "CP", "CS", "DD", "DF", "DM", "DS", "EC", "FA", "FS", "LP", "MA", "MS", "OPR", "ST", "VF"),
+    )
+)
+"""Modalities of pictures (PS3.3 C.7.3.1.1.1), the last ones retired."""
+
 PHOTOMETRIC = ("MONOCHROME1", "MONOCHROME2", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 """Photometric Interpretations that are read (PS3.3 C.7.6.3.1.2)."""
+
+OTHER_PHOTOMETRIC = ("HSV", "ARGB", "CMYK", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "XYB")
+"""Those that are not, beside PALETTE COLOR."""
 
 
 def name(uid: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from ..errors import InputError
-from .classes import PHOTOMETRIC
+from .classes import OTHER_PHOTOMETRIC, PHOTOMETRIC
 
 MAX_PIXELS = 1 << 28
 """Pixels of one file, all frames together, that are read when no other limit is given."""
@@ -97,7 +97,7 @@ def layout(header: Dataset, path: str | os.PathLike[str] | None, max_pixels: int
     if photometric == "PALETTE COLOR":
         raise InputError("its pixels are palette colour: indices cannot be interpolated", path)
     if photometric not in PHOTOMETRIC:
-        said = photometric if photometric.replace("_", "").replace(" ", "").isalnum() else "missing"
+        said = photometric if photometric in OTHER_PHOTOMETRIC else "none of the standard" if photometric else "missing"
         raise InputError(f"its photometric interpretation is {said}; wanted one of {', '.join(PHOTOMETRIC)}", path)
     if text(header, "PixelPresentation").upper() in ("COLOR", "MIXED"):
         raise InputError(

@@ -46,10 +46,15 @@ def _rescale(dataset: Dataset, group: int, scale: int) -> bool:
     dataset[Tag(group, 0x0011)].value = columns * scale
     origin = dataset.get(Tag(group, 0x0050))
     if origin is not None and not origin.is_empty:
-        origin.value = [(int(x) - 1) * scale + 1 for x in origin.value]
-    area = dataset.get(Tag(group, 0x1301))
-    if area is not None and not area.is_empty:
-        area.value = int(area.value) * scale * scale
+        try:
+            origin.value = [(int(x) - 1) * scale + 1 for x in origin.value]
+        except (TypeError, ValueError):
+            return False
+    area = _integer(dataset, group, 0x1301)
+    if area is not None:
+        dataset[Tag(group, 0x1301)].value = area * scale * scale
+    elif Tag(group, 0x1301) in dataset:
+        del dataset[Tag(group, 0x1301)]
     return True
 
 

@@ -11,7 +11,7 @@ from .. import geometry
 from ..errors import InputError
 from ..geometry import Frame, Source
 from . import groups
-from .classes import IMAGE_CLASSES, check_class
+from .classes import IMAGE_CLASSES, MODALITIES, check_class
 from .container import Container
 from .decode import Decoded, decode
 from .layout import MAX_PIXELS, Layout, integer, layout, numbers, text
@@ -90,10 +90,12 @@ def _frame(header: Dataset, pixels: geometry.Array, found: Layout, index: int, p
 def modality(header: Dataset, index: int = 0) -> str:
     """Return the modality whose values the pixels are.
 
-    That of the header (0008,0060), but ``"OT"`` for CT whose values are not Hounsfield units: captured screens, files
-    without rescale, and maps of other quantities (Rescale Type, PS3.3 C.11.1.1.2).
+    That of the header (0008,0060) where it is one of the standard's, since messages name it; ``"OT"`` else, and for CT
+    whose values are not Hounsfield units: captured screens, files without rescale, and maps of other quantities
+    (Rescale Type, PS3.3 C.11.1.1.2).
     """
     said = text(header, "Modality").upper() or IMAGE_CLASSES.get(text(header, "SOPClassUID"), "OT")
+    said = said if said in MODALITIES else "OT"
     if said == "CT":
         unit = text(groups.item(header, "PixelValueTransformationSequence", index) or header, "RescaleType").upper()
         if rescale(header, index) is None or unit not in ("", "HU", "HU_MOD"):
