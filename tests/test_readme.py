@@ -42,6 +42,26 @@ def test_enhance_commands_are_accepted(tmp_path: Path, monkeypatch: pytest.Monke
         assert (tmp_path / command[command.index("-o") + 1]).exists()
 
 
+def test_the_configuration_is_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from acutance import cli
+
+    (text,) = blocks("toml")
+    (tmp_path / "serve.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(SystemExit) as end:
+        cli.main(["serve", "--check", str(tmp_path / "serve.toml")])
+    assert not end.value.code
+    assert "node (dicom), navigation (openigtlink)" in capsys.readouterr().out
+
+
+def test_every_kind_of_service_has_its_page() -> None:
+    from acutance.serve.kinds import KINDS
+
+    rows = dict(re.findall(r"^\| `(\w+)` \|.*\]\((docs/[\w-]+\.md)\)\) \|$", README, re.MULTILINE))
+    assert rows.keys() == KINDS.keys()
+    for kind, page in rows.items():
+        assert f'kind = "{kind}"' in (ROOT / page).read_text(encoding="utf-8"), page
+
+
 def test_options_exist(capsys: pytest.CaptureFixture[str]) -> None:
     from acutance import cli
 
