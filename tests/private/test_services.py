@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
+import subprocess
 import time
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -182,3 +184,19 @@ def test_page(serve: Serve, check: Check, machine: Any, patient: Path, secrets: 
         assert browser.post(f"/api/runs/{run['id']}/start").status_code == 202
         wait_for(lambda: browser.get(f"/api/runs/{run['id']}").json()["state"] == "done")
     ended(serving, check)
+
+
+def test_video(machine: Any, check: Check, secrets: dict[str, str]) -> None:
+    ffmpeg = shutil.which("ffmpeg")
+    if ffmpeg is None:
+        pytest.skip("ffmpeg is not installed")
+    clip = machine.folder.with_name("clip.mkv")
+    source = ["-f", "lavfi", "-i", "testsrc2=size=64x48:rate=5:duration=1"]
+    title = ["-metadata", f"title={secrets['PatientName']}"]
+    subprocess.run([ffmpeg, "-v", "error", *source, *title, "-pix_fmt", "yuv420p", "-y", clip], check=True)
+    assert machine.run("serve", "video", clip, "-o", "out.mkv", "--threads", "1") == 0, machine.said()
+    assert (machine.work / "out.mkv").stat().st_size > 0
+    damaged = clip.with_name("damaged.mkv")
+    damaged.write_bytes(clip.read_bytes()[:300])
+    assert machine.run("serve", "video", damaged, "-o", "none.mkv") == 1
+    check([machine.work / "out.mkv"])
