@@ -363,3 +363,12 @@ def test_a_stream_without_a_network_says_that_none_was_asked_for(make_set: MakeS
     found = one.put(picture())
     assert (found.base, found.reason, found.model) == (True, None, "base")
     assert one.total("frames_base_total", reason="asked") == 1
+    assert one.enhancer.runs == 0  # nothing to wait for
+
+
+def test_pictures_without_a_model_say_so(make_set: MakeSet) -> None:
+    one = make_set(model="auto")
+    found = one.put(dataclasses.replace(picture(), modality="ZZ"))
+    assert (found.base, found.reason) == (True, "no model enlarges ZZ by 2")
+    assert one.total("frames_base_total", reason="unfit") == 1
+    assert found.frame.derivation == one.enhancer.derivation(dataclasses.replace(picture(), modality="ZZ"))

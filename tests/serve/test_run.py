@@ -173,6 +173,24 @@ def test_logs_are_json_without_the_words_of_exceptions(log_file: Path) -> None:
     assert "Doe" not in log_file.read_text()
 
 
+def test_what_becomes_unwell_is_logged_once(made: dict[str, Double], log_file: Path) -> None:
+    running = run.Running(config(DoubleSettings(name="a")))
+    running.start()
+    made["a"].wrong = "the spool is full"
+    for _ in range(3):
+        running.watch()
+    made["a"].wrong = None
+    running.watch()
+    running.watch()
+    assert running.stop(5.0)
+    found = [(x["event"], x["service"], x.get("reason")) for x in lines(log_file)]
+    assert found == [
+        ("started", "a", None),
+        ("is not well", "a", "the spool is full"),
+        ("is well again", "a", None),
+    ]
+
+
 def test_peers_cannot_fill_the_memory_with_labels() -> None:
     metrics = Metrics()
     for i in range(1000):

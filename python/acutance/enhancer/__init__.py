@@ -106,6 +106,7 @@ class Enhancer:
             raise UsageError(f"no backend is named '{backend}'; there are: auto, {', '.join(backends.available())}")
         self._auto = model == "auto"
         self._model: models.Model | None = None
+        self._chosen: dict[tuple[str, bool], models.Model] = {}
         if isinstance(model, models.Model):
             self._model = model
         elif model not in ("auto", "base"):
@@ -183,7 +184,8 @@ class Enhancer:
         ----------
         picture : Frame
         why : str, optional
-            Why it is not: :attr:`Result.fell_back`.
+            Why it is not: :attr:`Result.fell_back`. Without a model for the picture, :meth:`run` says why, and so does
+            this.
 
         Raises
         ------
@@ -192,9 +194,16 @@ class Enhancer:
         """
         started = time.perf_counter()
         frame = as_frame(picture, None, None)
-        derivation = dataclasses.replace(self._base(frame, self._choose(frame.modality)), fell_back=why)
+        model = self._choose(frame.modality)
+        derivation = self._base(frame, model)
+        if model is not None:
+            derivation = dataclasses.replace(derivation, fell_back=why)
         pixels, _ = task_of(frame, derivation, self.threads).assemble(None, self.threads)
         return Result(enlarged(frame, pixels, derivation), 1000 * (time.perf_counter() - started))
+
+    def networked(self, modality: str) -> bool:
+        """Tell whether there is a network for pictures of a modality."""
+        return self._choose(modality) is not None
 
     def percentiles(self, modality: str) -> tuple[float, float] | None:
         """Return which percentiles of a series its value range should be; None for a model that has a fixed one."""
@@ -297,8 +306,7 @@ class Enhancer:
         model, warnings = self._choose(frame.modality, guide is not None), []
         base = self._base(frame, model)
         if model is None:
-            fell_back = f"no model enlarges {frame.modality} by {self.scale}" if self._auto else None
-            return None, dataclasses.replace(base, fell_back=fell_back), ()
+            return None, base, ()
         unfit = model.unfit(frame)
         if unfit and self.strict:
             return None, dataclasses.replace(base, fell_back=unfit), ()
@@ -332,11 +340,19 @@ class Enhancer:
         return model, derivation, tuple(warnings)
 
     def _choose(self, modality: str, guided: bool = False) -> models.Model | None:
-        return models.choose(modality, self.scale, guided=guided) if self._auto else self._model
+        if not self._auto:
+            return self._model
+        if (modality, guided) in self._chosen:
+            return self._chosen[modality, guided]
+        model = models.choose(modality, self.scale, guided=guided)
+        if model is not None:  # there are few modalities with models, and what a peer calls one is its own affair
+            self._chosen[modality, guided] = model
+        return model
 
     def _base(self, frame: Frame, model: models.Model | None) -> Derivation:
         """Return how the base of a picture is made, with the filter and the guard of the model it stands in for."""
         software = _software()
+        lacks = f"no model enlarges {frame.modality} by {self.scale}" if self._auto and model is None else None
         return Derivation(
             "base",
             software,
@@ -346,6 +362,7 @@ class Enhancer:
             self.scale,
             "cubic" if model is None else model.meta.base,
             self.guard or ("none" if model is None else model.meta.guard),
+            fell_back=lacks,
             software=software,
             mended=frame.mended,
         )

@@ -61,6 +61,8 @@ class Item:
     sequence : int
     since, deadline : float
         Seconds: when it came and when it has to leave.
+    networked : bool
+        Whether there is a network for it.
     """
 
     payload: Any
@@ -68,6 +70,7 @@ class Item:
     sequence: int
     since: float
     deadline: float
+    networked: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,10 +89,10 @@ class Try:
 
 @dataclasses.dataclass(frozen=True)
 class Base:
-    """Send a picture as its base."""
+    """Send a picture as its base; ``why`` is None where there is no network for it."""
 
     item: Item
-    why: Why
+    why: Why | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +155,8 @@ class Schedule:
         item = self.waiting.popleft()
         if self.waiting and now + (self._base.predict(item.kind) or 0.0) > item.deadline:
             return Drop(item, Dropped.late)
+        if not item.networked:
+            return Base(item, None)
         why = self._refusal(item, now)
         if why is not None:
             return Base(item, why)

@@ -164,6 +164,7 @@ class Stream:
         tag : object
             Comes back with it.
         """
+        networked = self._enhancer.networked(frame.modality)
         with self._changed:
             now = self._clock()
             self._metrics.count("frames_in_total")
@@ -173,7 +174,7 @@ class Stream:
             self._pace.add(now)
             self._put_at = now
             kind = (frame.pixels.shape, frame.pixels.dtype.name, frame.modality)
-            item = Item(_Picture(frame, tag), kind, self._count, now, now + self._budget())
+            item = Item(_Picture(frame, tag), kind, self._count, now, now + self._budget(), networked)
             self._count += 1
             if self._schedule.put(item) is not None:
                 self._drop(Dropped.newer)
@@ -290,16 +291,16 @@ class Stream:
                 self._reopen_at = now + REOPEN
             self._changed.notify_all()
 
-    def _send_base(self, item: Item, why: Why) -> None:
+    def _send_base(self, item: Item, why: Why | None) -> None:
         started = self._clock()
         picture: _Picture = item.payload
         try:
-            result = self._enhancer.base(picture.frame, why.value)
+            result = self._enhancer.base(picture.frame, None if why is None else why.value)
         except Exception as e:
             self._refuse(type(e).__name__)
             return
         self._metrics.observe("stage_seconds", self._clock() - started, stage="base")
-        self._send(item, result, why.name)
+        self._send(item, result, why.name if why is not None else _lack(result))
         with self._changed:
             self._schedule.based(item, self._clock() - started)
 
@@ -310,10 +311,7 @@ class Stream:
             return
         why = None
         if answer.result.model == "base":
-            if answer.failed or answer.nonfinite:
-                why = "nan" if answer.nonfinite else "failed"
-            else:
-                why = "unfit" if answer.result.fell_back else "asked"
+            why = "nan" if answer.nonfinite else "failed" if answer.failed else _lack(answer.result)
         self._send(step.item, answer.result, why)
 
     def _refuse(self, error: str) -> None:
@@ -369,3 +367,8 @@ class Stream:
         if what != last and now - when >= QUIET:
             self._told = (what, now)
             log.info(what, extra={"fields": {"stream": self.name}})
+
+
+def _lack(result: Result) -> str:
+    """Return in a word why there was no network for a picture."""
+    return "asked" if result.fell_back is None else "unfit"

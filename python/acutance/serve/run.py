@@ -19,6 +19,9 @@ from .service import Context, Service, Streams
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
+WATCH = 5.0
+"""Seconds between two looks at whether all is well."""
+
 
 class Running:
     """The services of a configuration.
@@ -38,6 +41,7 @@ class Running:
         self.metrics, self.streams = Metrics(), Streams()
         self._services: dict[str, Service] = {}
         self._ready = False
+        self._wrong: dict[str, str] = {}
         self._monitor = None
         if config.monitor is not None:
             try:
@@ -89,6 +93,15 @@ class Running:
                 found[name] = reason
         return found
 
+    def watch(self) -> None:
+        """Log what has become unwell, or well again."""
+        before, self._wrong = self._wrong, self.health()
+        for name in before.keys() - self._wrong.keys():
+            logs.of(name).info("is well again")
+        for name, reason in self._wrong.items():
+            if name not in before:
+                logs.of(name).warning("is not well", extra={"reason": reason})
+
     def stop(self, timeout: float) -> bool:
         """Stop all services at the same time; return whether each of them ended well within ``timeout`` seconds."""
         self._ready = False
@@ -134,7 +147,8 @@ def run(config: Config) -> int:
             running.start()
             _notify("READY=1")
             logs.of("all").info("ready", extra={"services": len(config.services)})
-            told.wait()
+            while not told.wait(WATCH):
+                running.watch()
             told.clear()
             logs.of("all").info("ending")
             _notify("STOPPING=1")
