@@ -21,7 +21,7 @@ from ..live.metrics import Metrics
 from ..live.stream import Outgoing, Stream, StreamSettings
 from . import record
 
-STREAMS = ("base=320x240:base", "rt=64x48:gray-rt-x2")
+STREAMS = ("base=320x240:base", "rt=48x32:gray-rt-x2")
 
 PICTURES = 64
 """Different pictures of a stream, sent over and over."""
@@ -178,7 +178,7 @@ def draw(rows: Sequence[dict[str, Any]], deadline_ms: float, path: Path) -> None
     figure, axes = plt.subplots(len(names) + 1, 1, sharex=True, figsize=(9, 2.6 * (len(names) + 1)))
     first = [r for r in rows if r["stream"] == names[0]]
     axes[0].plot([r["second"] for r in first], [r["resident_mib"] for r in first], color="#30609b")
-    axes[0].set_ylim(0, None)
+    axes[0].set_ylim(0, 1.3 * max(r["resident_mib"] for r in first))
     axes[0].set_ylabel("memory, MiB")
     for name, ax in zip(names, axes[1:], strict=True):
         own = [r for r in rows if r["stream"] == name and r["age_ms"]["p50"] is not None]
