@@ -156,6 +156,10 @@ class Decoder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def interrupt(self) -> None:
+        """Have :meth:`read` end soon, from another thread."""
+        self._process.interrupt()
+
     def close(self) -> None:
         """End ffmpeg."""
         self._process.kill()
