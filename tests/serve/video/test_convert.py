@@ -174,6 +174,16 @@ def test_what_cannot_be_written_is_said(
     assert "\n" not in str(e.value) and nothing_left(tmp_path, source)
 
 
+def test_time_that_jumps_is_named(clip: Callable[..., Path], base: Enhancer, tmp_path: Path) -> None:
+    late = clip("late.ts", "-c:v", "mpeg2video", "-bf", 0, "-output_ts_offset", 100)
+    soon = clip("soon.ts", "-c:v", "mpeg2video", "-bf", 0)
+    both = tmp_path / "both.ts"
+    both.write_bytes(late.read_bytes() + soon.read_bytes())
+    with pytest.raises(InputError, match=r"its time jumps from 0\.16 to .* s; cut it there"):
+        convert(both, tmp_path / "out.mp4", base)
+    assert nothing_left(tmp_path, late, soon, both)
+
+
 def test_damage_is_told(clip: Callable[..., Path], base: Enhancer, tmp_path: Path) -> None:
     whole = clip("a.mkv", "-c:v", "mpeg2video", "-g", 5, pattern="testsrc2=s=96x64:r=25:d=0.4").read_bytes()
     data = bytearray(whole)
