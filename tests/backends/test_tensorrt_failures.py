@@ -293,3 +293,26 @@ def test_a_folder_of_engines_that_others_can_write_gives_way(path, wanted, machi
     enhancer = Enhancer(path, "tensorrt", gpu=FP32)
     check(enhancer.run(FRAME), wanted, "onnxruntime")
     assert enhancer.counters == {"unavailable": 1}
+
+
+def test_a_restart_gives_the_device_back_and_takes_it_again(path, wanted, machine):
+    with Enhancer(path, "tensorrt", gpu=FP32) as enhancer:
+        check(enhancer.run(FRAME), wanted, "tensorrt")
+        machine.trt.dead = True
+        check(enhancer.run(FRAME), wanted, "onnxruntime")
+        machine.trt.dead = False
+        enhancer.restart()
+        assert machine.cuda.used == 0
+        check(enhancer.run(FRAME), wanted, "tensorrt")
+        assert enhancer.counters == {"failed": 1}
+
+
+def test_a_restart_tries_what_could_not_start(path, wanted, machine):
+    machine.engines.mkdir()
+    machine.engines.chmod(0o777)
+    enhancer = Enhancer(path, "tensorrt", gpu=FP32)
+    check(enhancer.run(FRAME), wanted, "onnxruntime")
+    machine.engines.chmod(0o700)
+    check(enhancer.run(FRAME), wanted, "onnxruntime")
+    enhancer.restart()
+    check(enhancer.run(FRAME), wanted, "tensorrt")

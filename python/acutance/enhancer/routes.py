@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import gc
 import threading
 from collections.abc import Callable
 
@@ -153,11 +154,12 @@ class Routes:
     def restart(self) -> None:
         """Give back what the backends hold, and try those that could not start once more."""
         counted = self.counters
+        self.last = None
         self.close()
+        gc.collect()  # what the traceback of a failure still holds is the device's memory
         with self._lock:
             self.notes.counters = counted
             self._unusable.clear()
-            self.last = None
 
     def _open(self, route: Route) -> backends.Backend:
         with self._lock:

@@ -348,10 +348,15 @@ class TensorRT(Backend):
                         raise
                     self._most = ladder[-2]
                     self.notes.add("out of memory", f"{e}; batches of {ladder[-1]} are given up")
-            program.start(task)
-            if program.refusal:
-                self.notes.add("capture refused", f"{program.refusal}; frames are enqueued call by call")
-            program.collect()
+            try:
+                program.start(task)
+                if program.refusal:
+                    self.notes.add("capture refused", f"{program.refusal}; frames are enqueued call by call")
+                program.collect()
+            except BaseException:
+                with contextlib.suppress(Exception):  # a lost device refuses that, too
+                    program.close()
+                raise
             self._keep_kernels(loaded)
         slot.programs[kind] = program
         return program
