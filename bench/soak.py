@@ -167,6 +167,14 @@ def judge(rows: Sequence[dict[str, Any]], deadline_ms: float) -> dict[str, Any]:
     }
 
 
+def columns(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the rows of one stream as lists over the seconds."""
+    ages = {f"age_{q}_ms": [r["age_ms"][q] and round(r["age_ms"][q], 3) for r in rows] for q in ("p50", "p99", "max")}
+    counted = {f"frames_{name}": [r["frames"][name] for r in rows] for name in rows[0]["frames"]}
+    plain = {name: [r[name] for r in rows] for name in ("second", "resident_mib")}
+    return {"stream": rows[0]["stream"], **plain, **ages, **counted}
+
+
 def draw(rows: Sequence[dict[str, Any]], deadline_ms: float, path: Path) -> None:
     """Draw memory and ages over time as PNG."""
     import matplotlib
@@ -208,10 +216,11 @@ def main(
     about = record.machine()
     rows = soak(sources, settings, 60 * minutes, fps)
     deadline = deadline_ms or 1000 / fps
-    verdicts = [judge([r for r in rows if r["stream"] == s.name], deadline) for s in sources]
+    apart = [[r for r in rows if r["stream"] == s.name] for s in sources]
+    verdicts = [judge(own, deadline) for own in apart]
     if json is not None:
         said = {"streams": list(stream or STREAMS), "fps": fps, "deadline_ms": deadline, "minutes": minutes}
-        record.write(json, "soak", [*verdicts, *rows], {**about, "soak": said})
+        record.write(json, "soak", [*verdicts, *(columns(own) for own in apart)], {**about, "soak": said})
     if plot is not None:
         draw(rows, deadline, plot)
     for v in verdicts:
