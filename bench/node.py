@@ -186,7 +186,10 @@ def measure(associations: Sequence[int], count: int, size: int, repeats: int, fo
             images(source, count, size)
         rounds = [(n, name) for _ in range(repeats) for n in associations for name in found]
         for n, name in progress.track(rounds, "node"):
-            seconds[n, name].append(once(found[name], sources[:n], work))
+            try:
+                seconds[n, name].append(once(found[name], sources[:n], work))
+            except UsageError as e:
+                raise UsageError(f"{name}, {n} associations: {e.message}") from None
     return [_row(name, n, count, size, taken, seconds[n, PYNETDICOM]) for (n, name), taken in seconds.items()]
 
 

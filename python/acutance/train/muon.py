@@ -28,7 +28,7 @@ def orthogonal(matrix: Tensor) -> Tensor:
     """
     a, b, c = COEFFICIENTS
     turned = matrix.shape[0] > matrix.shape[1]
-    x = (matrix.T if turned else matrix).float()
+    x: Tensor = (matrix.T if turned else matrix).float()
     x = x / (x.norm() + 1e-12)
     for _ in range(ITERATIONS):
         gram = x @ x.T

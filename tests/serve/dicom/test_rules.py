@@ -8,9 +8,10 @@ from typing import Any
 import pydantic
 import pytest
 
+from acutance.serve.dicom.part10 import Received
 from acutance.serve.dicom.rules import OTHERWISE, Known, choose, look
 from acutance.serve.dicom.settings import DicomSettings, RuleSettings
-from acutance.serve.dicom.spool import Received, Spool
+from acutance.serve.dicom.spool import Spool
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 PACS = {"kind": "c-store", "name": "pacs", "ae_title": "PACS", "address": "127.0.0.1"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import threading
 import time
@@ -19,6 +20,7 @@ from pynetdicom import AE
 
 from acutance.errors import OutputError, UsageError
 from acutance.serve.dicom import negotiate
+from acutance.serve.dicom.scp_settings import ReceiveSettings, TlsSettings
 from acutance.serve.dicom.spool import Limits, Spool, SpoolFull
 
 SR, US_MULTIFRAME = "1.2.840.10008.5.1.4.1.1.88.22", "1.2.840.10008.5.1.4.1.1.3.1"
@@ -35,6 +37,14 @@ def wait_for(what: Callable[[], object], seconds: float = 8.0) -> None:
 
 
 # What is kept.
+
+
+def test_the_page_names_every_setting_and_its_default() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "dicom-node.md").read_text()
+    for name, field in {**ReceiveSettings.model_fields, **TlsSettings.model_fields}.items():
+        assert name in page, name
+        if isinstance(field.default, int | float):
+            assert re.search(rf"{name}`?[^|\n]*(\||=)[^|\n]*\b{field.default:.6g}\b", page), name
 
 
 def test_an_instance_is_kept_as_it_came(listen: Listen, peers: ModuleType) -> None:

@@ -24,10 +24,11 @@ from acutance.live.metrics import Metrics
 from acutance.serve import logs
 from acutance.serve.dicom import part10
 from acutance.serve.dicom.cstore import CStoreLink
+from acutance.serve.dicom.entry import Item
 from acutance.serve.dicom.part10 import Received
 from acutance.serve.dicom.send import Link, NotSent, Sender
 from acutance.serve.dicom.settings import CStore, RetrySettings, Stow
-from acutance.serve.dicom.spool import Item, Spool
+from acutance.serve.dicom.spool import Spool
 from acutance.serve.dicom.stow import StowLink
 from acutance.serve.service import Context, Streams
 

@@ -201,7 +201,7 @@ def test_what_the_page_shows_is_a_configuration(tmp_path: Path) -> None:
     )
     (found,) = config.read(tmp_path / "node.toml").services
     assert isinstance(found, DicomSettings)
-    assert len(others) == 2
+    assert len(others) == 3
     (tmp_path / "rules.toml").write_text((tmp_path / "node.toml").read_text() + others[0])
     (found,) = config.read(tmp_path / "rules.toml").services
     assert isinstance(found, DicomSettings) and [r.action for r in found.rule][::3] == ["drop", "forward"]
@@ -210,6 +210,10 @@ def test_what_the_page_shows_is_a_configuration(tmp_path: Path) -> None:
     (found,) = config.read(tmp_path / "to.toml").services
     assert isinstance(found, DicomSettings)
     assert [type(d) for d in found.destination] == [Stow, CStore]
+    receive = first[first.index("[service.receive]") : first.index("[service.spool]")]
+    (tmp_path / "tls.toml").write_text(first.replace(receive, others[2]))
+    (found,) = config.read(tmp_path / "tls.toml").services
+    assert isinstance(found, DicomSettings) and found.receive.tls is not None
 
 
 @pytest.mark.parametrize("model", [DicomSettings, SpoolSettings, SeriesSettings, RetrySettings, CStore, Stow])

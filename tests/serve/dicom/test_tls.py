@@ -22,10 +22,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from acutance.errors import UsageError
-from acutance.serve.dicom import tls
+from acutance.serve.dicom import part10, tls
+from acutance.serve.dicom.cstore import CStoreLink
 from acutance.serve.dicom.scp_settings import TlsSettings
+from acutance.serve.dicom.send import NotSent
+from acutance.serve.dicom.settings import CStore
 
 Listen = Callable[..., Any]
+EXPLICIT = "1.2.840.10008.1.2.1"
 
 
 def issue(folder: Path, name: str, issuer: Any = None, days: int = 1) -> Any:
@@ -110,6 +114,33 @@ def test_our_own_sender_is_served(node: Any, pki: Any, peers: ModuleType) -> Non
     assert associates(node, peers, own)
     trusts_others = tls.client_context(TlsSettings.model_validate(settings(pki.sender, pki.other)))
     assert not associates(node, peers, trusts_others)
+
+
+def test_instances_are_sent_on_over_tls_and_to_nobody_else(
+    node: Any, pki: Any, peers: ModuleType, tmp_path: Path
+) -> None:
+    about = part10.Received(peers.CT, peers.INSTANCE, EXPLICIT)
+    path = tmp_path / "a.dcm"
+    path.write_bytes(part10.head(about) + peers.dataset())
+    said = {"kind": "c-store", "name": "a", "ae_title": "ACUTANCE", "port": node.port, "timeout_s": 5}
+
+    def send(authority: Any, address: str = "127.0.0.1") -> str:
+        tls = settings(pki.sender, authority)
+        link = CStoreLink(CStore.model_validate({**said, "address": address, "tls": tls}), "SENDER")
+        try:
+            return link.send(path, about)
+        finally:
+            link.close()
+
+    assert send(pki.authority) == "0000"
+    for authority, address in (
+        (pki.other, "127.0.0.1"),
+        (pki.authority, "127.1"),
+    ):  # the same machine, by a name it has no proof of
+        with pytest.raises(NotSent, match="cannot be reached"):
+            send(authority, address)
+    ((data, found),) = node.spool.kept
+    assert data == peers.dataset() and found.calling_ae == "SENDER"
 
 
 @pytest.mark.parametrize("own", [None, "stranger", "expired"])

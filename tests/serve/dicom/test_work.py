@@ -20,8 +20,9 @@ from acutance.live.metrics import Metrics
 from acutance.serve import logs
 from acutance.serve.dicom import part10
 from acutance.serve.dicom.disk import Disk
+from acutance.serve.dicom.part10 import Received
 from acutance.serve.dicom.settings import DicomSettings
-from acutance.serve.dicom.spool import Limits, Received, Spool
+from acutance.serve.dicom.spool import Limits, Spool
 from acutance.serve.dicom.work import Worker
 from acutance.serve.service import Context, Streams
 

@@ -195,7 +195,7 @@ def test_half_a_message_ends_its_connection(peers: ModuleType, filters: Filters)
 
 
 def test_a_receiver_that_never_reads_holds_up_nobody(peers: ModuleType, filters: Filters) -> None:
-    made = filters(stall_s=1.0, backlog_mib=4)
+    made = filters(stall_s=2.0, backlog_mib=4)
     source, dead, receiver = made.source(), made.receiver(), made.receiver()
     pixels = peers.picture(shape=(1, 700, 1000))
     for n in range(12):

@@ -7,6 +7,7 @@ takes any number of messages before it answers the first.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from time import monotonic
 
@@ -50,7 +51,8 @@ class Association:
         finally:
             self._wire.close(self._node.leaving)
         self._node.context.metrics.count("association_ends_total", how=how)
-        log.info("association ended", extra={**self._about, "how": how})
+        level = logging.INFO if "calling_ae" in self._about else logging.DEBUG  # checks of the port ask for nothing
+        log.log(level, "association ended", extra={**self._about, "how": how})
 
     def _run(self) -> str:
         deadline = monotonic() + self._settings.begin_s

@@ -24,6 +24,9 @@ _MIB = 1 << 20
 _CONNECTIONS = 2
 """Connections for each association: those beyond are told why they get none, and may wait to close."""
 
+_TELL_S = 1.0
+"""Seconds between lines in the log about connections refused for the same reason: who comes often fills no disk."""
+
 
 class StorageScp:
     """Receives instances from the network into a spool.
@@ -51,6 +54,7 @@ class StorageScp:
         self._tls: ssl.SSLContext | None = None
         self._listener: socket.socket | None = None
         self._sockets: dict[int, socket.socket] = {}  # by thread
+        self._told: dict[str, float] = {}  # when the log was last told of a reason
         self._thread = threading.Thread(target=self._listen, name="dicom-listen", daemon=True)
 
     def start(self) -> None:
@@ -130,7 +134,10 @@ class StorageScp:
     def _turn_away(self, sock: socket.socket, peer: str, why: str) -> None:
         self._context.metrics.count("connections_refused_total", reason=why)
         sock.close()
-        self._context.log.warning("connection refused", extra={"peer": peer, "reason": why})
+        now = monotonic()
+        if now - self._told.get(why, -_TELL_S) >= _TELL_S:
+            self._told[why] = now
+            self._context.log.warning("connection refused", extra={"peer": peer, "reason": why})
 
     def _serve(self, sock: socket.socket, peer: str) -> None:
         me = threading.get_ident()

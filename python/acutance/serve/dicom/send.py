@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 
 from ..service import Context
+from .entry import Item
 from .part10 import Received, sender
 from .settings import RetrySettings
-from .spool import Item, Spool
+from .spool import Spool
 
 _PAUSE = 0.25
 """Seconds between looks at whether there is something to send."""

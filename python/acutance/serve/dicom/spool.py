@@ -23,32 +23,21 @@ import contextlib
 import dataclasses
 import errno
 import fcntl
-import hashlib
 import heapq
 import json
-import re
 import secrets
 import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 from ...beside import reason
 from ...errors import OutputError, UsageError
 from .disk import Disk
+from .entry import DERIVED, NAME, PART, SOURCE, Item, Range, Taken, Waiting, What, checksum_of, received, tries_of
 from .part10 import Received, head
-
-What = Literal["source", "derived"]
-Range = tuple[float, float]
-
-SOURCE, DERIVED = "source.dcm", "derived.dcm"
-
-_NAME = re.compile(r"[0-9a-f]{16}-[0-9a-f]{8}(-[0-9]+)?")
-"""When an instance came in, in nanoseconds since 1970, and a random number; how often the process died of it."""
-
-_PART = re.compile(r"([0-9a-f]{16}-[0-9a-f]{8})-([0-9]+)-([0-9a-f]{8})")
 
 FOLDERS = ("incoming", "ready", "work", "waiting", "series", "sending", "dead", "retry", "done")
 
@@ -71,53 +60,6 @@ class Limits:
 
     quota: int | None = None
     reserve: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Taken:
-    """An instance that is being worked on: its ``folder`` holds :data:`SOURCE`.
-
-    ``tries``: how often the process ended while it was being worked on.
-    """
-
-    folder: Path
-    tries: int
-
-    @property
-    def source(self) -> Path:
-        return self.folder / SOURCE
-
-    @property
-    def derived(self) -> Path:
-        return self.folder / DERIVED
-
-
-@dataclasses.dataclass(frozen=True)
-class Item:
-    """A file that is to be sent to a destination."""
-
-    entry: str
-    what: What
-    destination: str
-    path: Path
-
-    @property
-    def age(self) -> float:
-        """Seconds since the instance came in."""
-        return max(time.time() - _received(self.entry), 0.0)
-
-
-@dataclasses.dataclass(frozen=True)
-class Waiting:
-    """A series that waits: how many instances, the first and the last of which came when, in seconds since 1970."""
-
-    count: int
-    first: float
-    last: float
-
-    def and_one(self, received: float) -> Waiting:
-        """Return the same with another instance."""
-        return Waiting(self.count + 1, min(self.first, received), max(self.last, received))
 
 
 class Spool:
@@ -165,7 +107,7 @@ class Spool:
                 self._recover_incoming(path)
             for path in self._entries("work"):
                 self._recover_work(path)
-            self._ready = [(_tries(p.name), p.name) for p in self._entries("ready")]
+            self._ready = [(tries_of(p.name), p.name) for p in self._entries("ready")]
             heapq.heapify(self._ready)
             self._recover_waiting()
             for path in self._entries("sending"):
@@ -197,12 +139,12 @@ class Spool:
 
     def _entries(self, *names: str) -> list[Path]:
         """Return what the spool has put into a folder, the oldest first; other people's files are left alone."""
-        return [p for p in self._list(*names) if _NAME.fullmatch(p.name)]
+        return [p for p in self._list(*names) if NAME.fullmatch(p.name)]
 
     def _recover_incoming(self, path: Path) -> None:
         """Keep what is whole: its sender may have been told so."""
-        said = _PART.fullmatch(path.name)
-        if said and path.stat().st_size == int(said[2]) and _checksum(path) == int(said[3], 16):
+        said = PART.fullmatch(path.name)
+        if said and path.stat().st_size == int(said[2]) and checksum_of(path) == int(said[3], 16):
             self.disk.rename(path, self.folder / "ready" / f"{said[1]}-0")
         else:
             self.disk.unlink(path)
@@ -211,14 +153,14 @@ class Spool:
         """Put back what was being worked on; the process may have died of it, so that is counted."""
         if (path / SOURCE).exists():
             name = path.name.rsplit("-", 1)[0]
-            self.disk.rename(path / SOURCE, self.folder / "ready" / f"{name}-{_tries(path.name) + 1}")
+            self.disk.rename(path / SOURCE, self.folder / "ready" / f"{name}-{tries_of(path.name) + 1}")
         self._remove(path)
 
     def _recover_waiting(self) -> None:
         for path in self._list("waiting"):
             if not path.is_dir():
                 continue
-            times = [_received(p.name) for p in self.members(path.name)]
+            times = [received(p.name) for p in self.members(path.name)]
             if times and self.frozen(path.name) is None:
                 self._waiting[path.name] = Waiting(len(times), min(times), max(times))
             else:
@@ -357,8 +299,8 @@ class Spool:
         with contextlib.suppress(OSError):  # recover() does it at the next start
             self._remove(taken.folder)
         with self._changed:
-            received = _received(taken.folder.name)
-            self._waiting[series] = self._waiting.get(series, Waiting(0, received, received)).and_one(received)
+            came = received(taken.folder.name)
+            self._waiting[series] = self._waiting.get(series, Waiting(0, came, came)).and_one(came)
 
     def drop(self, taken: Taken) -> None:
         """Forget an instance for good."""
@@ -413,7 +355,7 @@ class Spool:
     def looked_until(self) -> float:
         """Return until when all that came has been looked at, in seconds since 1970."""
         with self._changed:
-            return _received(self._ready[0][1]) if self._ready else time.time()
+            return received(self._ready[0][1]) if self._ready else time.time()
 
     def members(self, series: str) -> list[Path]:
         """Return the files of a series that waits, none where it does not."""
@@ -441,7 +383,7 @@ class Spool:
         with self._changed:
             for path in self.members(series):
                 self.disk.rename(path, self.folder / "ready" / path.name)
-                self._push(_tries(path.name), path.name)
+                self._push(tries_of(path.name), path.name)
             self._waiting.pop(series, None)
         self.disk.remove_folder(self.folder / "waiting" / series)
 
@@ -542,25 +484,3 @@ class Spool:
             self.disk.unlink(path)
         self.disk.remove_folder(folder)
         return size
-
-
-def key_of(series_uid: str) -> str:
-    """Return the name under which the spool knows a series: a UID from the network names no file."""
-    return hashlib.sha256(series_uid.encode()).hexdigest()[:32]
-
-
-def _checksum(path: Path) -> int:
-    found = 0
-    with path.open("rb") as file:
-        while part := file.read(1 << 20):
-            found = zlib.crc32(part, found)
-    return found
-
-
-def _received(name: str) -> float:
-    """Return when an instance came, in seconds since 1970."""
-    return int(name.split("-")[0], 16) / 1e9
-
-
-def _tries(name: str) -> int:
-    return int(name.rsplit("-", 1)[1])

@@ -17,9 +17,10 @@ from ...errors import InputError, why_skipped
 from ...geometry import Frame, RangeCounter
 from ...sequence import Sequence
 from ..service import Context
+from .entry import Range, Taken, What, key_of
 from .rules import Known, choose, look
 from .settings import DicomSettings, RuleSettings
-from .spool import Range, Spool, Taken, What, key_of
+from .spool import Spool
 
 State = Literal["derived", "untouched", "waits"]
 

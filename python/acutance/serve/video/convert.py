@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from ...enhancer import IN_FLIGHT, Enhancer, Result
-from ...errors import AcutanceError, UsageError
+from ...errors import AcutanceError, InputError, UsageError
 from ...geometry import Derivation, Frame
 from .decode import Decoder, Picture
 from .encode import Look, Writer
@@ -22,6 +22,12 @@ from .source import Format, Source, probe
 
 LEVELS = (0.0, 255.0)
 """Value range of every picture: that of 8 bits, so that nothing pumps, and files come out as streams do."""
+
+RUN_BACK = 1.0
+"""Seconds by which time may run back from one picture to the next; they are then a tick apart."""
+
+LONGEST_GAP = 3600.0
+"""Seconds from one picture to the next, above which a file is two that were put together."""
 
 Tell = Callable[[int, int | None], None]
 """Gets how many pictures are done, and of how many about."""
@@ -136,10 +142,14 @@ class _Work:
         self.report, self._tell = report, tell
         self._waiting: collections.deque[Picture] = collections.deque()
         self._writer: Writer | None = None
+        self._last: float | None = None
         self.interlaced = 0
 
     def take(self, picture: Picture, modality: str) -> None:
         """Hand in a picture; where there are enough under way, the first one leaves."""
+        last, self._last = self._last, picture.seconds
+        if last is not None and not -RUN_BACK < self._last - last < LONGEST_GAP:
+            raise InputError(f"its time jumps from {last:.2f} to {self._last:.2f} s; cut it there", self._source.shown)
         if len(self._waiting) == IN_FLIGHT:
             self._leave()
         self._enhancer.submit(frame_of(picture, modality))

@@ -100,6 +100,8 @@ class Decoder:
 
     def __init__(self, source: Source, form: Format, settings: DecodeSettings, realtime: bool = False) -> None:
         self._source, self._form, self._settings = source, form, settings
+        # Left to itself, ffmpeg counts some formats' times from the first picture, and not from where sound begins.
+        self._own_zero = source.kind == "file" and not realtime
         self._said: queue.SimpleQueue[_Said | None] = queue.SimpleQueue()
         self._unit = Fraction(1, 1000)
         self._size: tuple[int, int] | None = None
@@ -156,6 +158,10 @@ class Decoder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def interrupt(self) -> None:
+        """Have :meth:`read` end soon, from another thread."""
+        self._process.interrupt()
+
     def close(self) -> None:
         """End ffmpeg."""
         self._process.kill()
@@ -177,6 +183,7 @@ class Decoder:
         return [
             *(find(), *QUIET, "repeat+level+info"),
             *(["-re"] if realtime else []),
+            *(["-copyts"] if self._own_zero else []),
             *live,
             *self._source.arguments(settings.max_pixels),
             *("-map", f"0:{form.index}", "-vf", ",".join([*filters, "showinfo@acutance=checksum=0"])),
@@ -242,4 +249,4 @@ class Decoder:
             nominal = max(1, round(1 / (self._form.fps or 25) / said.unit))
             ticks = 0 if self._last is None else self._last[0] + (self._last[1] or nominal)
         self._last = (ticks, 0 if self._last is None else ticks - self._last[0])
-        return ticks
+        return ticks - (round(self._form.start / said.unit) if self._own_zero else 0)

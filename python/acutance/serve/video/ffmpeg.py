@@ -144,9 +144,13 @@ class Process:
         self._listener.join(ENDING)
         return status
 
-    def kill(self) -> None:
-        """End it now."""
+    def interrupt(self) -> None:
+        """End it now, for whoever reads from it or writes to it in another thread to see."""
         self._process.kill()
+
+    def kill(self) -> None:
+        """End it now, and close its pipes."""
+        self.interrupt()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.wait(ENDING)
         for pipe in (self._process.stdin, self._process.stdout):

@@ -226,6 +226,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if asked.path in FILES:
             name, kind = FILES[asked.path]
             return self._answer(200, kind, (STATIC / name).read_bytes())
+        if asked.path == "/favicon.ico":  # browsers ask for it, and complain without
+            return self._answer(204, "image/x-icon", b"")
         if asked.path == "/status":
             return self._answer(200, "application/json", json.dumps(page.status()).encode())
         if asked.path == "/stream":

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from fractions import Fraction
 from pathlib import Path
 
 from ...errors import AcutanceError
 from ...live.stream import Outgoing
-from .convert import comment
+from .convert import RUN_BACK, comment
 from .decode import Picture
 from .encode import Look, Writer
 from .settings import EncodeSettings
 from .source import Format
-
-BACK = Fraction(1)
-"""Seconds by which time runs back from one picture to the next where the source has begun anew."""
 
 
 def part(path: Path, number: int) -> Path:
@@ -82,7 +78,7 @@ class Recorder:
         assert look is not None and writer is not None and writer.last is not None
         back = (writer.last - picture.ticks + self._first) * picture.unit
         same = (shape, form, picture.unit, picture.aspect) == (self._shape, look.form, look.unit, look.aspect)
-        return same and back < BACK
+        return same and back < RUN_BACK
 
     def _begin(self, outgoing: Outgoing, picture: Picture, form: Format) -> None:
         self._begun += 1

@@ -87,7 +87,7 @@ class VideoService(Service):
         deadline = time.monotonic() + timeout
         self._stop.set()
         if self._decoder is not None:
-            self._decoder.close()
+            self._decoder.interrupt()
         if self._thread is not None:
             self._thread.join(max(deadline - time.monotonic(), 0.1))
         if self._stream is not None:

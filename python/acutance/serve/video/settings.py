@@ -39,6 +39,13 @@ def is_loopback(address: str) -> bool:
         return False
 
 
+def kind_of(address: str) -> Literal["file", "device", "stream"]:
+    """Tell by an address what it is of."""
+    if "://" in address:
+        return "stream"
+    return "device" if address.startswith("/dev/video") else "file"
+
+
 class _Table(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
@@ -167,7 +174,7 @@ class VideoSettings(Settings):
     @property
     def is_file(self) -> bool:
         """Whether the source is a file, of which no picture may be lost."""
-        return "://" not in self.source and not self.source.startswith("/dev/")
+        return kind_of(self.source) == "file"
 
 
 def check_container(output: Path, lossless: bool) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from ...errors import InputError
 from .ffmpeg import Process, find
-from .settings import SCHEMES, DecodeSettings
+from .settings import SCHEMES, DecodeSettings, kind_of
 
 PROBE_TIME = 20.0
 """Seconds within which a source has to say what it is."""
@@ -54,9 +54,7 @@ class Source:
     @classmethod
     def of(cls, address: str) -> Source:
         """Tell by an address what it is of."""
-        if "://" in address:
-            return cls("stream", address)
-        return cls("device" if address.startswith("/dev/") else "file", address)
+        return cls(kind_of(address), address)
 
     @property
     def shown(self) -> str:
