@@ -58,6 +58,7 @@ quality: $(DONE)/all  ## score every model on the test split of ACUTANCE_DATA; r
 	$(BIN)/python -m acutance.evaluate.volume $(ACUTANCE_DATA) --split test --side 64 -o docs/quality/volume.json
 	$(BIN)/python -m acutance.evaluate.sequence $(ACUTANCE_DATA) --split test -o docs/quality/sequence.json
 	$(BIN)/python -m acutance.evaluate.guided $(ACUTANCE_DATA) --split test -o docs/quality/guided.json
+	$(BIN)/python -m acutance.evaluate.coverage $(ACUTANCE_DATA) --model mr-bal-x2-q --split test -o docs/quality/coverage.json
 	$(BIN)/python -m acutance.evaluate.page docs/quality/quality.json -o docs/quality.md
 	$(BIN)/python -m acutance.export.cards docs/models --quality docs/quality/quality.json --data $(ACUTANCE_DATA)
 
