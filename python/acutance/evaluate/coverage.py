@@ -1,6 +1,6 @@
 """How often the truth lies within the bounds that a model gives: subject by subject, beside the 90 % that it aims at.
 
-``python -m acutance.evaluate.coverage DATA --model ct-bal-x2-q`` prints a table and writes it as a further section of
+``python -m acutance.evaluate.coverage DATA --model mr-bal-x2-q`` prints a table and writes it as a further section of
 the page, see :func:`acutance.evaluate.section.read`.
 """
 
