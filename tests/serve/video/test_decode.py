@@ -88,7 +88,7 @@ def test_names_a_change_of_size(tmp_path: Path, clip: Callable[..., Path]) -> No
     two = clip("2.ts", "-c:v", "mpeg2video", "-bf", 0, pattern="testsrc2=s=96x64:r=25:d=0.2")
     both = tmp_path / "both.ts"
     both.write_bytes(one.read_bytes() + two.read_bytes())
-    with pytest.raises(FormatChanged, match=r"its size changes from 48 x 32 to 96 x 64 at 0\.2"):
+    with pytest.raises(FormatChanged, match=r"its size changes from 48 x 32 to 96 x 64 at 0\.(16|20) s"):
         pictures(both)
 
 

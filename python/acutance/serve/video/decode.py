@@ -136,7 +136,8 @@ class Decoder:
         if self._size not in (None, (said.rows, said.cols)):
             assert self._size is not None
             was, now = (f"{c} x {r}" for r, c in (self._size, (said.rows, said.cols)))
-            at = f"at {float((said.ticks or 0) * said.unit):.2f} s"
+            last, step = self._last or (0, 0)  # what comes now may count from another zero
+            at = f"at {float(self._since_start(last + step, said.unit) * said.unit):.2f} s"
             raise FormatChanged(f"its size changes from {was} to {now} {at}; cut it there", self._source.shown)
         if said.number != self._count:
             raise InputError("ffmpeg's pictures and their timestamps do not fit each other", self._source.shown)
@@ -249,4 +250,7 @@ class Decoder:
             nominal = max(1, round(1 / (self._form.fps or 25) / said.unit))
             ticks = 0 if self._last is None else self._last[0] + (self._last[1] or nominal)
         self._last = (ticks, 0 if self._last is None else ticks - self._last[0])
-        return ticks - (round(self._form.start / said.unit) if self._own_zero else 0)
+        return self._since_start(ticks, said.unit)
+
+    def _since_start(self, ticks: int, unit: Fraction) -> int:
+        return ticks - (round(self._form.start / unit) if self._own_zero else 0)
