@@ -64,6 +64,16 @@ def serve(folder: str, port: int, flush: bool) -> None:
     scp.stop(5.0)
 
 
+def program(name: str) -> str | None:
+    """Return where a program of dcmtk is, None where it is not installed.
+
+    pynetdicom installs programs of the same names beside the interpreter; those are passed over.
+    """
+    own = Path(sys.executable).parent
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return shutil.which(name, path=os.pathsep.join(f for f in folders if Path(f) != own))
+
+
 def receivers() -> dict[str, Callable[[Path, int], list[str]]]:
     """Return for each receiver that is installed what gives its command for a folder and a port."""
 
@@ -73,11 +83,13 @@ def receivers() -> dict[str, Callable[[Path, int], list[str]]]:
     def pynetdicom(folder: Path, port: int) -> list[str]:
         return [sys.executable, "-m", "pynetdicom", "storescp", str(port), "-q", "-od", str(folder)]
 
+    storescp = program("storescp")
+
     def dcmtk(folder: Path, port: int) -> list[str]:
-        return ["storescp", "--fork", "+B", "-od", str(folder), str(port)]
+        return [storescp or "", "--fork", "+B", "-od", str(folder), str(port)]
 
     found = {OURS: ours("yes"), UNFLUSHED: ours("no"), PYNETDICOM: pynetdicom}
-    return {**found, DCMTK: dcmtk} if shutil.which("storescp") else found
+    return {**found, DCMTK: dcmtk} if storescp else found
 
 
 def images(folder: Path, count: int, size: int) -> None:
@@ -133,7 +145,8 @@ def send(folders: Sequence[Path], port: int) -> float:
     """
     start = perf_counter()
     where = ("-aec", "ACUTANCE", "127.0.0.1", str(port), "+sd")
-    senders = [subprocess.Popen(["storescu", *where, str(f)], stderr=subprocess.DEVNULL) for f in folders]
+    storescu = program("storescu") or "storescu"
+    senders = [subprocess.Popen([storescu, *where, str(f)], stderr=subprocess.DEVNULL) for f in folders]
     status = [sender.wait(_SEND_S) for sender in senders]
     seconds = perf_counter() - start
     if any(status):
@@ -175,7 +188,7 @@ def measure(associations: Sequence[int], count: int, size: int, repeats: int, fo
     ------
     UsageError
     """
-    if shutil.which("storescu") is None:
+    if program("storescu") is None:
         raise UsageError("storescu is not installed; wanted the Debian package dcmtk, which sends the images")
     found = receivers()
     seconds: dict[tuple[int, str], list[float]] = {(n, name): [] for n in associations for name in found}

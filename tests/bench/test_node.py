@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ from acutance.errors import UsageError
 
 @pytest.fixture(autouse=True)
 def _needs_dcmtk() -> None:
-    if shutil.which("storescu") is None:
+    if node.program("storescu") is None:
         pytest.skip("storescu is not installed")
 
 
@@ -49,3 +49,16 @@ def test_a_receiver_that_loses_images_is_no_rival(tmp_path: Path) -> None:
         node.once(lambda _, port: [*storescp, str(port)], [tmp_path / "source"], tmp_path)
     with pytest.raises(UsageError, match="does not start"):
         node.once(lambda *_: [sys.executable, "-c", ""], [tmp_path / "source"], tmp_path)
+
+
+def test_programs_beside_the_interpreter_are_not_dcmtks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("own", "theirs"):
+        (tmp_path / name).mkdir()
+        program = tmp_path / name / "storescu"
+        program.touch()
+        program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "own" / "python"))
+    monkeypatch.setenv("PATH", os.pathsep.join(str(tmp_path / name) for name in ("own", "theirs")))
+    assert node.program("storescu") == str(tmp_path / "theirs" / "storescu")
+    monkeypatch.setenv("PATH", str(tmp_path / "own"))
+    assert node.program("storescu") is None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import shutil
 import subprocess
 import sys
 import threading
@@ -14,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from acutance.bench.node import program
 
 from acutance.serve import logs
 
@@ -61,8 +61,11 @@ def dcmtk() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return a function that runs a program of dcmtk, or skips the test by its name."""
 
     def run(*words: object) -> subprocess.CompletedProcess[str]:
-        if shutil.which(str(words[0])) is None:
+        found = program(str(words[0]))
+        if found is None:
             pytest.skip(f"{words[0]} is not installed")
-        return subprocess.run([str(w) for w in words], capture_output=True, text=True, check=False, timeout=30)
+        return subprocess.run(
+            [found, *(str(w) for w in words[1:])], capture_output=True, text=True, check=False, timeout=30
+        )
 
     return run

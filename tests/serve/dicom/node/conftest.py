@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from acutance.bench.node import program
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
@@ -78,7 +79,7 @@ def make_series(tmp_path: Path) -> Callable[..., list[Path]]:
 
 
 def _tool(name: str) -> str:
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+    found = program(name) or shutil.which(name, path="/usr/sbin:/sbin")
     if found is None:
         pytest.skip(f"{name} is not installed")
     return found

@@ -66,7 +66,9 @@ url = "http://127.0.0.1:{archive.http}/dicom-web"
             proxy.kill()
             early += 1
         proxy.start()
+    end = time.monotonic() + 60 + 10 * KILLS
     while to_send:
+        assert time.monotonic() < end, f"{len(to_send)} instances are still not acknowledged"
         acknowledged.update(helpers.send(proxy.port, to_send))
         to_send = [p for p in to_send if p not in acknowledged]
     helpers.wait_for(
