@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the quintic iteration (Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024)."""
 
 ITERATIONS = 5
+
+MOMENTUM = 0.95
+"""Nesterov's, of kernels."""
 
 SIZE = 0.2
 """Root mean square of a step as a part of the rate, about that of Adam's (Liu et al., arXiv 2502.16982)."""
@@ -36,7 +39,7 @@ def orthogonal(matrix: Tensor) -> Tensor:
     return x.T if turned else x
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(torch.optim.Adam):
     """Muon for kernels between many channels, Adam for all else.
 
     A kernel's momentum is made :func:`orthogonal` as ``[outputs, inputs * height * width]`` and scaled to the size of
@@ -47,47 +50,29 @@ class Muon(torch.optim.Optimizer):
     parameters : iterable of Parameter
     lr : float
         Rate.
-    momentum : float
-        Of kernels, Nesterov's.
     betas : (float, float)
         Of Adam.
     """
 
-    def __init__(
-        self,
-        parameters: Iterable[nn.Parameter],
-        lr: float,
-        momentum: float = 0.95,
-        betas: tuple[float, float] = (0.9, 0.999),
-    ) -> None:
-        super().__init__(parameters, {"lr": lr, "momentum": momentum, "betas": betas})
-
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """Move all parameters that have a gradient."""
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Move all parameters that have a gradient; as of Adam."""
+        slopes = []
         for group in self.param_groups:
             for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                if weight.dim() == 4 and min(weight.shape[:2]) > ENDS:
-                    self._kernel(weight, weight.grad, group)
-                else:
-                    self._other(weight, weight.grad, group)
+                if weight.grad is not None and weight.dim() == 4 and min(weight.shape[:2]) > ENDS:
+                    self._kernel(weight, weight.grad, group["lr"])
+                    slopes.append((weight, weight.grad))
+                    weight.grad = None  # Adam leaves it alone
+        found = super().step(closure)
+        for weight, slope in slopes:
+            weight.grad = slope
+        return found
 
-    def _kernel(self, weight: Tensor, slope: Tensor, group: dict[str, Any]) -> None:
+    def _kernel(self, weight: Tensor, slope: Tensor, rate: float) -> None:
         state = self.state[weight]
         if not state:
-            state["mean"] = torch.zeros_like(weight)
-        mean = state["mean"].lerp_(slope, 1 - group["momentum"])
-        matrix = orthogonal(slope.lerp(mean, group["momentum"]).flatten(1))
-        weight.add_(matrix.view(weight.shape), alpha=-group["lr"] * SIZE * max(matrix.shape) ** 0.5)
-
-    def _other(self, weight: Tensor, slope: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[weight]
-        if not state:
-            state.update(step=0, mean=torch.zeros_like(weight), square=torch.zeros_like(weight))
-        state["step"] += 1
-        first, second = group["betas"]
-        mean = state["mean"].lerp_(slope, 1 - first) / (1 - first ** state["step"])
-        square = state["square"].lerp_(slope.square(), 1 - second) / (1 - second ** state["step"])
-        weight.addcdiv_(mean, square.sqrt() + 1e-8, value=-group["lr"])
+            state.update(step=torch.tensor(0.0), mean=torch.zeros_like(weight))  # Adam reads no state without a step
+        mean = state["mean"].lerp_(slope, 1 - MOMENTUM)
+        matrix = orthogonal(slope.lerp(mean, MOMENTUM).flatten(1))
+        weight.add_(matrix.view(weight.shape), alpha=-rate * SIZE * max(matrix.shape) ** 0.5)
