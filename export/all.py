@@ -56,10 +56,14 @@ def main(
     only: Annotated[list[str] | None, typer.Option(help="Models to remake; all when not given.")] = None,
 ) -> None:
     """Make every variant of every model, and the cards."""
-    logging.disable(logging.WARNING)  # the calibrators' remarks on each tensor
     cards_to.mkdir(parents=True, exist_ok=True)
     sources = [p for p in sorted(folder.glob("*.onnx")) if "." not in p.stem and (only is None or p.stem in only)]
-    complete = [remake(source, data, cards_to) for source in sources]
+    heard = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # the calibrators' remarks on each tensor
+    try:
+        complete = [remake(source, data, cards_to) for source in sources]
+    finally:
+        logging.disable(heard)
     cards.main(cards_to, quality, folder, only=only)
     if not all(complete):
         raise typer.Exit(1)

@@ -6,7 +6,6 @@ import csv
 import importlib.util
 import itertools
 import json
-import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -41,13 +40,6 @@ def data_dir() -> Path:
     if not (folder / "MANIFEST.csv").is_file():
         pytest.skip("no ACUTANCE_DATA")
     return folder
-
-
-@pytest.fixture(autouse=True)
-def logs_are_heard() -> Iterator[None]:
-    """What a command has switched off for its process is on again for the next test."""
-    yield
-    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture(autouse=True)
